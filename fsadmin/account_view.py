@@ -1,17 +1,18 @@
-"""The output of accounts: tables and facts for people, JSON for programs."""
+"""One account as output: facts for people, JSON for programs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from fsadmin import output
+from fsd.auth.otp import off_text
 from fskit.text import binary_size_text, count_text
 
 if TYPE_CHECKING:
-    from fsd.services.accounts.users import AccountView, Holdings
+    from fsd.services.accounts.views import AccountView, Holdings
     from fsd.settings.model import Settings
 
-_NOTE_IN_ROW = 30
+_NOTE_IN_ROW = 20
 
 
 def as_json(person: AccountView) -> dict[str, object]:
@@ -29,12 +30,15 @@ def as_json(person: AccountView) -> dict[str, object]:
         "algorithm": person.algorithm,
         "fingerprint": person.fingerprint,
         "clock_ms": person.clock_ms,
+        "refused_code_off_s": None if person.off_ms is None else person.off_ms // 1000,
+        "refused_code_ms": person.off_at_ms,
         "locked_ms": person.locked_ms,
         "refused_over_ssh": person.refused_over_ssh,
         "held_until_ms": person.held_until_ms,
         "new_secret_ms": person.new_secret_ms,
         "recovery_codes": person.recovery_codes,
         "sessions": person.sessions,
+        "devices": person.devices,
         "files": person.files,
         "folders": person.folders,
         "stored_bytes": person.stored_bytes,
@@ -46,7 +50,8 @@ def as_json(person: AccountView) -> dict[str, object]:
     }
 
 
-def _state(person: AccountView) -> str:
+def state_text(person: AccountView) -> str:
+    """Return the states of an account."""
     words = ["enrolled" if person.enrolled else "not enrolled"]
     if person.handed_over_to is not None:
         return f"closed, held by {person.handed_over_to}"
@@ -56,16 +61,28 @@ def _state(person: AccountView) -> str:
     return ", ".join(words)
 
 
-def _codes(person: AccountView) -> str:
+def codes_text(person: AccountView) -> str:
+    """Return the kind of one-time passwords."""
     return f"{person.digits} digits, {person.period} s, {person.algorithm}"
 
 
 def _clock(person: AccountView) -> str:
-    """Return the error of a user's clock; an error below half a period cannot be measured."""
+    """Return the error of a user's clock; an error below half a period cannot be measured.
+
+    A code that was refused since the last login may show a larger one.
+    """
+    if person.off_ms is not None and person.off_at_ms is not None:
+        at, way = output.day(person.off_at_ms), "behind" if person.off_ms < 0 else "ahead"
+        return f"probably {way}: a code of {off_text(person.off_ms)} was refused, {at}"
     off_ms = abs(person.clock_ms)
     if off_ms <= person.period * 500:
         return "in sync at the last login"
     return f"about {round(off_ms / 1000)} s {'ahead' if person.clock_ms > 0 else 'behind'}"
+
+
+def _sessions(person: AccountView) -> str:
+    devices = ", ".join(person.devices)
+    return f"{person.sessions}: {devices}" if devices else str(person.sessions)
 
 
 def _door(person: AccountView) -> str:
@@ -85,45 +102,32 @@ def _door(person: AccountView) -> str:
     return "; ".join(words) or "not locked"
 
 
-HEADERS = ("NAME", "STATE", "CODES", "SESSIONS", "FILES", "USED", "FINGERPRINT", "NOTE")
-RIGHT = ("SESSIONS", "FILES", "USED")
-
-
-def row(person: AccountView) -> tuple[str, ...]:
-    """Return a table row for `HEADERS`."""
-    return (
-        person.name,
-        _state(person),
-        _codes(person),
-        str(person.sessions),
-        _of(str(person.files), _number(person.quota_files)),
-        _of(binary_size_text(person.used_bytes), _size(person.quota_bytes)),
-        person.fingerprint or "-",
-        _short(person.note),
-    )
-
-
-def _size(count: int | None) -> str | None:
+def size_text_or(count: int | None) -> str | None:
+    """Return a number of bytes as text; None stays None."""
     return None if count is None else binary_size_text(count)
 
 
-def _number(count: int | None) -> str | None:
-    return None if count is None else str(count)
+def number_text(count: int | None, what: str = "") -> str | None:
+    """Return a number as text, with its noun if there is one; None stays None."""
+    if count is None:
+        return None
+    return count_text(count, what) if what else str(count)
 
 
-def _of(used: str, most: str | None) -> str:
+def of_text(used: str, most: str | None) -> str:
+    """Return what is used, and the limit if there is one."""
     return used if most is None else f"{used} of {most}"
 
 
-def _short(note: str) -> str:
+def note_text(person: AccountView) -> str:
+    """Return the note, cut to the width of a column."""
+    note = person.note
     return note if len(note) <= _NOTE_IN_ROW else note[: _NOTE_IN_ROW - 1] + "…"
 
 
 def _quota(person: AccountView) -> str:
     """Return an account's quota, and whether it is the default one."""
-    most = [_size(person.quota_bytes), None]
-    if person.quota_files is not None:
-        most[1] = count_text(person.quota_files, "file")
+    most = [size_text_or(person.quota_bytes), number_text(person.quota_files, "file")]
     words = ", ".join(word for word in most if word is not None) or "none"
     return words if person.quota_is_own or words == "none" else f"{words} (as everybody)"
 
@@ -133,13 +137,13 @@ def described(person: AccountView, limits: dict[str, dict[str, int | None]] | No
     return output.facts(
         [
             ("User", person.name),
-            ("State", _state(person)),
+            ("State", state_text(person)),
             ("Fingerprint", person.fingerprint or "-"),
-            ("Codes", _codes(person)),
+            ("Codes", codes_text(person)),
             ("Clock", _clock(person)),
             ("Logins", _door(person)),
             ("Recovery", f"{count_text(person.recovery_codes, 'code')} left"),
-            ("Sessions", str(person.sessions)),
+            ("Sessions", _sessions(person)),
             ("Files", str(person.files)),
             ("Folders", str(person.folders)),
             ("Used", binary_size_text(person.used_bytes)),
@@ -166,9 +170,16 @@ def _limit_facts(person: AccountView) -> list[tuple[str, str]]:
     most_nodes, most_records, most_kept = person.most_stored
     return [
         ("Nodes", f"{nodes} of {most_nodes} files and folders, with removed ones"),
-        ("Records", f"{_of(binary_size_text(records), _size(most_records))} in the database"),
-        ("Kept", f"{_of(binary_size_text(kept), _size(most_kept))} replaced or removed"),
+        (
+            "Records",
+            f"{of_text(binary_size_text(records), size_text_or(most_records))} in the database",
+        ),
+        ("Kept", f"{of_text(binary_size_text(kept), size_text_or(most_kept))} replaced or removed"),
     ]
+
+
+def _bytes_of(used: int, most: int | None) -> str:
+    return of_text(binary_size_text(used), size_text_or(most))
 
 
 def limits(person: AccountView, settings: Settings) -> dict[str, dict[str, int | None]]:

@@ -8,18 +8,61 @@ from pathlib import Path
 
 import click
 
-from fsadmin.commands import access, add_users, backups, check, drop_keys, groups, keys, users
+from fsadmin.commands import (
+    access,
+    add_users,
+    backups,
+    check,
+    drop_keys,
+    groups,
+    hooks,
+    keys,
+    users,
+)
 from fsadmin.commands.audit import audit
 from fsadmin.commands.db import db
 from fsadmin.commands.doctor import doctor
 from fsadmin.commands.install import completion, print_unit
 from fsadmin.commands.man import print_man
 from fsadmin.context import Admin, common_options
-from fskit.console import config_option, database_option, home_option, run
+from fskit.console import config_option, database_option, home_option, run, unknown_command
 from fsproto import __version__
 
+_ELSEWHERE = {
+    "useradd": "add-user", "adduser": "add-user", "create-user": "add-user", "enroll": "add-user",
+    "invite": "add-user", "import": "add-users", "userdel": "remove-user",
+    "deluser": "remove-user", "delete-user": "remove-user", "usermod": "change-user",
+    "edit-user": "change-user", "modify-user": "change-user", "set-quota": "change-user",
+    "quota": "change-user", "users": "list-users", "user": "show-user", "passwd": "rotate-secret",
+    "password": "rotate-secret", "otp": "rotate-secret", "lock-user": "disable-user",
+    "block-user": "disable-user", "suspend-user": "disable-user", "unblock-user": "enable-user",
+    "groups": "list-groups", "groupadd": "add-group", "groupdel": "remove-group",
+    "delete-group": "remove-group", "status": "doctor", "health": "doctor", "info": "doctor",
+    "log": "audit", "logs": "audit", "logout": "revoke", "kick": "revoke", "who": "sessions",
+    "fsck": "check", "scrub": "check", "repair": "check", "migrate": "db", "upgrade": "db",
+    "dump": "backup", "unit": "print-unit", "systemd": "print-unit", "man": "print-man",
+    "fingerprint": "host-key", "url": "link",
+}  # fmt: skip
+"""Names of commands in other programs, for suggestions."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Commands(click.Group):
+    """The group of commands, which suggests one for an unknown name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for an unknown name, raise `UsageError` with the nearest command."""
+        name = args[0]
+        if name in self.commands or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        known = {command: command for command in self.commands} | _ELSEWHERE
+        for command in self.commands:  # user-add for add-user
+            known.setdefault("-".join(reversed(command.split("-"))), command)
+        raise unknown_command(name, known, "'fsadmin --help' lists them.")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @home_option
 @config_option
 @database_option
@@ -41,6 +84,7 @@ for _command in (
     add_users.add_users,
     users.list_users,
     users.show_user,
+    users.link,
     users.change_user,
     users.disable_user,
     users.enable_user,
@@ -65,6 +109,7 @@ for _command in (
     keys.rotate_master_key,
     backups.backup,
     backups.restore,
+    hooks.hooks,
     check.check,
     doctor,
     print_unit,

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from fsadmin import output
-from fsadmin.owner import act_as_owner
-from fsd.home.home import Home, HomeError, other_home
+from fsd.home.home import Home, HomeError
+from fsd.home.owner import act_as_owner
+from fsd.home.places import check_first, give_new_to_user, other_home
 from fskit.console import Console, confirm, debug_option
 from fskit.stdout import ReaderGone
 from fsproto.errors import FsError
@@ -67,9 +68,12 @@ class Admin(Console):
     def home(self) -> Home:
         """The existing data directory; `HomeError` if it is missing, as the path may be wrong."""
         if not self.place.is_there:
+            other = other_home(self.place.path, running=not self.has_chosen_home)
             raise HomeError(
-                f"There is no home of a server at {self.place.path}.",
-                hint="Give the right one with --home or FSD_HOME; fsd or 'add-user' creates it.",
+                f"There is no server data in {self.place.path}.",
+                hint=f"There is a server in {other}: give --home {other}."
+                if other is not None
+                else "Give --home or FSD_HOME; fsd or 'add-user' creates a data directory.",
             )
         self.act_as_owner(self.place.path)
         self.place.prepare()
@@ -78,19 +82,25 @@ class Admin(Console):
     def begin(self, *, second: bool) -> None:
         """Create a missing data directory: users may be added before the first run of fsd.
 
-        `HomeError` if a server exists at a default place, unless `second` asks for another one.
+        `HomeError` if another server is found on this machine, unless `second` allows another one.
         """
         if self.place.is_there:
             return
-        other = other_home(self.place.path)
-        if other is not None and not second:
-            raise HomeError(
-                f"There is no server in {self.place.path}, but there is one in {other}.",
-                hint=f"Give --home {other}, or --new-home for a second server.",
-            )
+        if not second:
+            self.check_first(remedy="--new-home")
+        give_new_to_user(self.place.path)
         self.act_as_owner(self.place.path)
         self.place.prepare()
         click.echo(f"Created a NEW server in {self.place.path}.", err=True)
+
+    def check_first(self, *, remedy: str) -> None:
+        """Raise `HomeError` if the data directory would be the second one on this machine."""
+        check_first(self.place, chosen=self.has_chosen_home, remedy=remedy)
+
+    @property
+    def has_chosen_home(self) -> bool:
+        """Whether the data directory was named, and is not the default one."""
+        return "home" in self.loaded.sources
 
     def act_as_owner(self, home: Path) -> None:
         """Let root work as the owner of the data directory, and say so."""
@@ -151,12 +161,16 @@ class Admin(Console):
             yield factory.drop_keys(self.home, database, self.actor)
 
     @contextmanager
-    def audit(self) -> Iterator[AuditAdmin]:
-        """Yield the audit log of a database with the current schema."""
+    def audit(self, *, moves: bool = False) -> Iterator[AuditAdmin]:
+        """Yield the audit log of a database with the current schema.
+
+        `moves`: entries are moved out of it, and hooks must have them before.
+        """
         from fsd import factory
 
+        hooks = self.checked("hooks.").hooks if moves else None
         with self.home.keys(), self.database_at_head() as database:
-            yield factory.audit_keeper(self.home, database, self.actor)
+            yield factory.audit_keeper(self.home, database, self.actor, hooks)
 
     @cached_property
     def actor(self) -> str:
@@ -226,5 +240,5 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask for conf
 new_home_option = click.option(
     "--new-home",
     is_flag=True,
-    help="Create a second server even if one exists at a default place.",
+    help="Create a second server even if there is one on this machine.",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     F = TypeVar("F", bound=Callable[..., Any])
 
-_HOST = re.compile(r"[\w.:%-]+")
 _MAX_ISSUER = 64
 
 
@@ -62,13 +61,15 @@ def codes_options(command: F) -> F:
     return command
 
 
+host_option = click.option(
+    "--host",
+    metavar="HOST[:PORT]",
+    help="Address of the server, for the link.  [default: its last listening address]",
+)
+
+
 def reach_options(command: F) -> F:
     """Add the options for the server's address in a link and the issuer in an app."""
-    host = click.option(
-        "--host",
-        metavar="HOST[:PORT]",
-        help="Where people reach the server, for the link.  [default: where it last listened]",
-    )
     issuer = click.option(
         "--issuer",
         metavar="NAME",
@@ -76,7 +77,7 @@ def reach_options(command: F) -> F:
         show_default=True,
         help="Name of the entry in an authenticator app.",
     )
-    return host(issuer(command))
+    return host_option(issuer(command))
 
 
 def reach_of(home: Home, host: str | None) -> Address:
@@ -91,12 +92,9 @@ def reach_of(home: Home, host: str | None) -> Address:
                 err=True,
             )
         return listened
-    try:
-        reach = parse_address(f"{host}:{listened.port}")
-    except UsageError:  # it has a port already
-        reach = parse_address(host)
-    if not _HOST.fullmatch(reach.host):
-        raise UsageError(f"'{reach.host}' is not the name or address of a host.")
+    reach = parse_address(host, default_port=listened.port)
+    if not reach.port:
+        raise UsageError(f"Nobody can connect to port 0 of '{reach.host}'; give another port.")
     return reach
 
 
@@ -138,19 +136,36 @@ class EnrolmentHandout:
         }
 
 
-def handout(home: Home, enrolment: Enrolment, reach: Address, issuer: str) -> EnrolmentHandout:
-    """Return the enrolment data of a user with this secret."""
-    link = EnrollLink(enrolment.user, reach, crypto.fingerprint(home.host_key().public))
-    otp = enrolment.otp
-    uri = otp.uri(enrolment.user, issuer)
-    return EnrolmentHandout(enrolment.user, otp.secret, uri, str(link), otp.digits, otp.period)
+def links_of(home: Home, users: Iterable[str], reach: Address) -> list[EnrollLink]:
+    """Return the enrolment link of each user, with the present host key."""
+    # Once for all users: reading the key tests its primes, which takes a tenth of a second.
+    host_key = crypto.fingerprint(home.host_key().public)
+    return [EnrollLink(user, reach, host_key) for user in users]
+
+
+def handouts(
+    home: Home, enrolments: Sequence[Enrolment], reach: Address, issuer: str
+) -> list[EnrolmentHandout]:
+    """Return the enrolment data of each user with a new secret."""
+    links = links_of(home, [one.user for one in enrolments], reach)
+    return [
+        EnrolmentHandout(
+            user=one.user,
+            secret=one.otp.secret,
+            uri=one.otp.uri(one.user, issuer),
+            link=str(link),
+            digits=one.otp.digits,
+            period=one.otp.period,
+        )
+        for one, link in zip(enrolments, links, strict=True)
+    ]
 
 
 def hand_out(
     admin: Admin, enrolment: Enrolment, reach: Address, issuer: str, *, again: bool = False
 ) -> None:
-    """Show the enrolment data of one user, who may have enrolled before if it is `again`."""
-    given = handout(admin.home, enrolment, reach, issuer)
+    """Show the enrolment data of one user; `again` if the user has had such data before."""
+    (given,) = handouts(admin.home, [enrolment], reach, issuer)
     admin.answer(given.as_json, lambda: _text(given, again=again))
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
+from fskit.json_times import with_utc_times
 from fsproto.names import for_terminal
 from fsproto.qr import drawn
 
@@ -18,7 +19,7 @@ _BLACK_ON_WHITE = "\x1b[38;5;231;48;5;16m{}\x1b[0m"
 
 def as_json(value: object) -> str:
     """Return one JSON value, in ASCII so that it survives any terminal's encoding."""
-    return json.dumps(value, indent=2)
+    return json.dumps(with_utc_times(value), indent=2)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, right: Collection[str]) -> str:

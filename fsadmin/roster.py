@@ -23,6 +23,7 @@ COLUMNS = {
     "quota_files": "quota_files",
 }
 """The name of each column, and the term that it sets."""
+_DELIMITERS = ",;\t"
 _LONGEST_FILE = 16 << 20
 _LONGEST_SHOWN = 80
 
@@ -116,8 +117,13 @@ def _text(path: Path) -> str:
 
 
 def _lines(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows of a CSV file, each with the number of its first line."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    """Yield the rows of a CSV file, each with the number of its first line.
+
+    Spreadsheet programs put semicolons or tabs between values, too: the first line decides.
+    """
+    header = text.partition("\n")[0]
+    delimiter = max(_DELIMITERS, key=header.count)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     before = 0
     try:
         for cells in reader:
@@ -135,7 +141,8 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _allowed() -> str:
-    return f"Line 1 is '{NAME}', and any of {', '.join(COLUMNS)}, with commas between."
+    names = f"'{NAME}', and any of {', '.join(COLUMNS)}"
+    return f"Line 1 is {names}, with commas, semicolons or tabs between."
 
 
 def _row(line: int, header: list[str], cells: list[str], wrong: list[RowProblem]) -> UserRow | None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def recovery_codes(admin: Admin, *, name: str) -> None:
     """Create ten recovery codes for a user and show them once.
 
-    Each works once in place of a one-time password, for a user who lost the authenticator app;
+    Each works once in place of a one-time password, for users without their authenticator app;
     the identity key is still needed. Earlier codes become invalid. The server keeps only
     hashes. Users can create codes themselves: 'fsclient recovery-codes'.
     """
@@ -51,9 +51,9 @@ def recovery_codes(admin: Admin, *, name: str) -> None:
 def unlock_user(admin: Admin, *, name: str) -> None:
     """Unlock an account: accept codes again at once, from every address.
 
-    An account is locked after 100 refusals in a row in which only the code was wrong; these
-    need its identity key, or an account that has not enrolled. Shorter waits end too. 'fsadmin
-    audit --user NAME' shows the attempts.
+    An account is locked after 100 refusals in a row in which only the code was wrong. After
+    the enrolment, only attempts with the identity key or the recovery phrase count. Shorter
+    waits end too. 'fsadmin audit --user NAME' shows the attempts.
     """
     with admin.access() as access:
         access.unlock(name)
@@ -65,7 +65,9 @@ def unlock_user(admin: Admin, *, name: str) -> None:
 @common_options
 @click.pass_obj
 def sessions(admin: Admin, *, user: str | None) -> None:
-    """List all running sessions: user, start, last use and its address.
+    """List all running sessions: user, start, last use, its address and the device.
+
+    The name of a device is what the user's client says, by default its host name.
 
     The time of the last use is exact to ten minutes.
 
@@ -78,8 +80,17 @@ def sessions(admin: Admin, *, user: str | None) -> None:
 
     def text() -> str:
         if not running:
-            return "Nobody is logged in." if user is None else f"{user} is not logged in."
-        headers = ("SESSION", "USER", "SINCE", "LAST USED", "UNTIL", "ADDRESS", "DOOR")
+            return "There are no sessions." if user is None else f"{user} is not logged in."
+        headers = (
+            "SESSION",
+            "USER",
+            "SINCE",
+            "LAST USED",
+            "UNTIL",
+            "ADDRESS",
+            "DEVICE",
+            "LISTENER",
+        )
         return output.table(headers, [_row(each) for each in running], right=("SESSION",))
 
     admin.answer([_as_json(each) for each in running], text)
@@ -87,14 +98,14 @@ def sessions(admin: Admin, *, user: str | None) -> None:
 
 @click.command("revoke", short_help="End sessions immediately.")
 @click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[SESSION]...")
-@click.option("--user", metavar="NAME", help="All sessions of one person.")
+@click.option("--user", metavar="NAME", help="End all sessions of this user.")
 @common_options
 @click.pass_obj
 def revoke(admin: Admin, *, numbers: tuple[int, ...], user: str | None) -> None:
-    """End sessions at once: some by the numbers that 'fsadmin sessions' shows, or all of a person.
+    """End sessions at once: those with the given numbers, or all sessions of a user.
 
-    Transfers under way over them end within about a second. The person can log in again; to keep
-    them out, use 'fsadmin disable-user'.
+    'fsadmin sessions' shows the numbers. Transfers in these sessions end within about a second.
+    The user can log in again; to prevent this, use 'fsadmin disable-user'.
     """
     if bool(numbers) == (user is not None):
         raise UsageError("Give the numbers of sessions, or --user NAME.")
@@ -116,6 +127,7 @@ def _as_json(session: SessionView) -> dict[str, object]:
         "expires_ms": session.expires_ms,
         "address": session.address,
         "door": session.door,
+        "device": session.device,
     }
 
 
@@ -127,5 +139,6 @@ def _row(session: SessionView) -> tuple[str, ...]:
         output.day(session.used_ms),
         output.day(session.expires_ms),
         session.address,
+        session.device or "-",
         session.door,
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fsadmin import output
 from fsadmin.context import Admin, common_options, new_home_option
-from fsadmin.enrolment import check_issuer, codes_options, handout, reach_of, reach_options
+from fsadmin.enrolment import check_issuer, codes_options, handouts, reach_of, reach_options
 from fskit.text import count_text
 from fsproto.errors import UsageError
 
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
     metavar="DIR",
     help="Write a sheet to be printed for each person into this new folder.",
 )
+@click.option("--company", default="", metavar="NAME", help="Heading of the sheets.")
+@click.option("--contact", default="", metavar="TEXT", help="Person to ask, for the sheets.")
+@click.option(
+    "--fsclient",
+    "source",
+    default="",
+    metavar="TEXT",
+    help="A sentence for the sheets: where fsclient comes from.",
+)
 @codes_options
 @reach_options
 @new_home_option
@@ -36,6 +46,9 @@ def add_users(
     *,
     file: Path,
     sheets: Path | None,
+    company: str,
+    contact: str,
+    source: str,
     digits: int,
     period: int,
     algorithm: str,
@@ -43,18 +56,19 @@ def add_users(
     issuer: str,
     new_home: bool,
 ) -> None:
-    """Create accounts for all people of a CSV file, or for none.
+    """Create accounts for all people in a CSV file, or for none.
 
     Line 1 of FILE names the columns: 'name', and any of 'note', 'expires', 'quota_bytes' and
     'quota_files', with the values of the options of add-user. An empty field is not set. If a
     line is invalid, all invalid lines are reported and no account is created.
 
-    --sheets writes one HTML file for each person, to print and hand over: QR code, secret, link
-    and first steps. Nobody else can read the folder; delete it after printing. --json prints
-    the same data. Give at least one of the two: secrets are shown only once.
+    --sheets writes one HTML file for each person, to print and hand over: QR codes, secret, link
+    and first steps. all.html has all of them, one on each page. Only you can read the folder;
+    delete it after printing. --json prints the same data. Give at least one of the two: secrets
+    are shown only once.
     """
     from fsadmin import roster
-    from fsadmin.enrolment_sheets import SheetFolder
+    from fsadmin.enrolment_sheets import Letterhead, SheetFolder
     from fskit.clock import now_ms
 
     if sheets is None and not admin.json:
@@ -62,15 +76,18 @@ def add_users(
             "The secrets are shown only once, and no output for them was given.",
             hint="Give --sheets DIR, or --json.",
         )
+    if sheets is None and (company or contact or source):
+        raise UsageError("--company, --contact and --fsclient are for --sheets.")
     check_issuer(issuer)
     admin.begin(second=new_home)
     reach = reach_of(admin.home, host)
     rows, wrong = roster.read(file, now_ms())
-    folder = None if sheets is None else SheetFolder(sheets)
+    head = Letterhead(str(reach), output.day(now_ms())[:10], company, contact, source)
+    folder = None if sheets is None else SheetFolder(sheets, head)
     handed: list[EnrolmentHandout] = []
 
     def hand_out(made: list[Enrolment]) -> None:
-        handed.extend(handout(admin.home, one, reach, issuer) for one in made)
+        handed.extend(handouts(admin.home, made, reach, issuer))
         if folder is not None:
             folder.write(zip(handed, map(_ends, rows), strict=True))
 
@@ -92,7 +109,7 @@ def add_users(
         {"added": [person.as_json for person in handed], "sheets": where},
         lambda: (
             f"{count_text(len(handed), 'person was', 'people were')} added. Their sheets are in "
-            f"{where}; print them, hand them over, and delete them."
+            f"{where}, all of them in one file too; print them, hand them over, and delete them."
         ),
     )
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options
+from fsd.audit.events import AuditEvent
+from fskit.json_times import with_utc_times
 from fskit.text import count_text
 from fsproto.errors import IntegrityError, UsageError
 from fsproto.names import for_terminal
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
+_EVENT = max(map(len, AuditEvent))
+"""Width of the column with the event."""
+
 _new_file = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -36,12 +42,31 @@ _new_file = click.Path(path_type=Path, dir_okay=False)
 @click.option(
     "--since",
     metavar="WHEN",
-    help="From then on: 2026-11-25, '2026-11-25 14:30' (UTC), or how long ago: 90m, 12h, 7d.",
+    help="Start time: 2026-11-25, '2026-11-25 14:30' (UTC), or the time until now: 90m, 12h, 7d.",
 )
-@click.option("--user", metavar="NAME", help="Only what this name did, or what was done to it.")
+@click.option("--user", metavar="NAME", help="Only entries by or about this user.")
+@click.option(
+    "--event",
+    "events",
+    multiple=True,
+    metavar="EVENT",
+    type=click.Choice([event.value for event in AuditEvent]),
+    help="Only entries of this event, for example login-refused; may be given several times.",
+)
+@click.option(
+    "-n", "newest", metavar="N", type=click.IntRange(1), help="Only the newest N entries."
+)
 @common_options
 @click.pass_context
-def audit(context: click.Context, *, follow: bool, since: str | None, user: str | None) -> None:
+def audit(
+    context: click.Context,
+    *,
+    follow: bool,
+    since: str | None,
+    user: str | None,
+    events: tuple[str, ...],
+    newest: int | None,
+) -> None:
     """Show the audit log, the oldest entry first.
 
     It records every login, refusal, enrolment, new secret and ended session, and every change
@@ -52,19 +77,37 @@ def audit(context: click.Context, *, follow: bool, since: str | None, user: str 
     checks that nothing was changed afterwards.
     """
     if context.invoked_subcommand is not None:
-        if follow or since or user:
-            raise UsageError("--follow, --since and --user are for showing the log alone.")
+        if follow or since or user or events or newest:
+            raise UsageError(
+                "--follow, --since, --user, --event and -n are for showing the log alone."
+            )
         return
     admin = context.find_object(Admin)
     if admin is None:
         raise AssertionError("it is made before any command")
+    from fsd.audit.rows import EntryFilter
+
     with admin.audit() as keeper:
         since_ms = None if since is None else _moment(since, keeper.now_ms())
+        which = EntryFilter(since_ms, user, events)
         if follow:
-            for entry in keeper.follow(since_ms=since_ms, about=user):
-                click.echo(json.dumps(_as_json(entry)) if admin.json else _line(entry))
+            for entry in keeper.follow(which, newest=newest):
+                told = json.dumps(with_utc_times(_as_json(entry))) if admin.json else _line(entry)
+                click.echo(told)
         else:
-            _show(admin, keeper.entries(since_ms=since_ms, about=user))
+            entries = iter(keeper.entries(which, newest=newest))
+            first = next(entries, None)
+            if first is not None:
+                entries = chain([first], entries)
+            elif user is not None and not admin.json:
+                _check_is_there(admin, user)
+            _show(admin, entries)
+
+
+def _check_is_there(admin: Admin, user: str) -> None:
+    """Raise `NotFoundError`, with a near name, if the name without entries is that of no user."""
+    with admin.people() as people:
+        people.show(user)
 
 
 def _show(admin: Admin, entries: Iterable[ChainEntry]) -> None:
@@ -80,7 +123,7 @@ def _show(admin: Admin, entries: Iterable[ChainEntry]) -> None:
 @click.option(
     "--restored",
     is_flag=True,
-    help="The database was put back from a backup: forget what was seen of the log since.",
+    help="The database was restored from a backup: forget the newer log that was verified here.",
 )
 @common_options
 @click.pass_obj
@@ -88,10 +131,10 @@ def verify(admin: Admin, *, archives: tuple[Path, ...], restored: bool) -> None:
     """Verify the hash chain of the log, and of ARCHIVEs made by rotate and export.
 
     It finds every entry that was altered, removed, added or moved, also at the end, by an
-    attacker who can write to the database but has no master key. It also finds an older copy of
-    the whole database, if a newer log was verified with this data directory before. Run it
-    every day and store the end that it shows somewhere else: an attacker who has the master key
-    can rewrite the log, and only that record reveals it.
+    attacker with write access to the database and without the master key. It also finds an
+    older copy of the whole database, if a newer log was verified with this data directory
+    before. Run it every day and store the end that it shows somewhere else: an attacker with
+    the master key can rewrite the log, and only that record reveals it.
 
     The exit status is 7 if anything is wrong; each finding is one line.
     """
@@ -100,7 +143,7 @@ def verify(admin: Admin, *, archives: tuple[Path, ...], restored: bool) -> None:
     admin.answer(_verified_json(found), lambda: _verified_text(found))
     if found.findings:
         told = count_text(len(found.findings), "finding")
-        raise IntegrityError(f"The audit log is not as it was written: {told}.")
+        raise IntegrityError(f"The audit log was altered: {told}.")
 
 
 @audit.command(short_help="Copy the log into a file.")
@@ -108,9 +151,9 @@ def verify(admin: Admin, *, archives: tuple[Path, ...], restored: bool) -> None:
 @common_options
 @click.pass_obj
 def export(admin: Admin, *, file: Path) -> None:
-    """Copy the log into FILE, a new one, an entry a line in JSON, the chain with it.
+    """Copy the log with its hash chain into a new FILE, as one line of JSON for each entry.
 
-    'fsadmin audit verify FILE' tells later whether it is whole and unaltered.
+    'fsadmin audit verify FILE' verifies later that the copy is complete and unchanged.
     """
     with admin.audit() as keeper:
         written = keeper.export(file)
@@ -122,18 +165,18 @@ def export(admin: Admin, *, file: Path) -> None:
 @click.option(
     "--broken",
     is_flag=True,
-    help="Move an altered log as it is, and start a new one that records this.",
+    help="Move an altered log unchanged, and start a new log that records this.",
 )
 @common_options
 @click.pass_obj
 def rotate(admin: Admin, *, file: Path, broken: bool) -> None:
     """Move the log into a new FILE, in the format of export, and continue the log from there.
 
-    The next entry refers to the last one that was moved, so the chain can be verified through
-    all archives: 'fsadmin audit verify ARCHIVE...'. Nothing is moved before the file is on
-    disk. A log that was altered is moved only with --broken.
+    The next entry refers to the last moved entry, so the chain can be verified through all
+    archives: 'fsadmin audit verify ARCHIVE...'. Nothing is moved before the file is on disk.
+    An altered log is moved only with --broken.
     """
-    with admin.audit() as keeper:
+    with admin.audit(moves=True) as keeper:
         written = keeper.put_aside(file) if broken else keeper.rotate(file)
     _written(admin, written, "put aside in" if broken else "moved to")
 
@@ -166,7 +209,7 @@ def _line(entry: ChainEntry) -> str:
     who = entry.actor if entry.actor == entry.subject else f"{entry.actor} {entry.subject}".strip()
     where = f" from {entry.address}" if entry.address else ""
     detail = f": {entry.detail}" if entry.detail else ""
-    return for_terminal(f"{entry.seq:6} {at} {entry.event} {who}{where}{detail}")
+    return for_terminal(f"{entry.seq:6} {at} {entry.event:{_EVENT}} {who}{where}{detail}")
 
 
 def _verified_json(found: Verified) -> dict[str, object]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from fsadmin import output, passphrase
+from fsadmin import backup_folder, output, passphrase
 from fsadmin.context import Admin, common_options
-from fsadmin.owner import give_to_owner_of
+from fsd.home.owner import give_to_owner_of
+from fsd.home.places import give_new_to_user
 from fskit.os_errors import file_error
-from fskit.text import binary_size_text
+from fskit.text import binary_size_text, count_text
 from fsproto.errors import ExistsError, FsError, IntegrityError, UsageError
 
 if TYPE_CHECKING:
@@ -25,41 +26,82 @@ if TYPE_CHECKING:
 _STREAM = "-"
 _ROLLBACK = (
     "Clients that have seen newer states report a rollback (exit status 7): see "
-    "docs/operations.md. Users who were disabled since the backup are enabled again."
+    "docs/operations.md. Users that you disabled since the backup are enabled again."
+)
+
+
+_phrase_option = click.option(
+    "--passphrase-file",
+    "phrase_file",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Read the passphrase from the first line of FILE (mode 600).",
 )
 
 
 @click.command(short_help="Back up all data, sealed under a passphrase.")
 @click.argument("file")
+@click.option(
+    "--keep",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Delete all but the newest N backups in the folder FILE.",
+)
+@_phrase_option
 @common_options
 @click.pass_obj
-def backup(admin: Admin, *, file: str) -> None:
+def backup(admin: Admin, *, file: str, keep: int | None, phrase_file: Path | None) -> None:
     """Write a backup of the whole server into FILE, sealed under a passphrase.
 
     The backup contains the database, all blobs, the host key, the master key and fsd.toml, as
-    of one moment; fsd may keep running. FILE must not exist; '-' is standard output. The
-    passphrase is asked for twice, or taken from FSADMIN_PASSPHRASE. Without it, the backup can
-    neither be read nor restored.
+    of one moment; fsd may keep running. FILE must not exist; '-' is standard output. If FILE is
+    a folder, the backup gets a name in it: fsd-, the time in UTC, and .backup. The passphrase is
+    asked for twice, or taken from FSADMIN_PASSPHRASE. Without it, the backup can neither be read
+    nor restored.
 
     Every blob is compared with its root. Missing or damaged blobs are reported with exit status
-    7; the rest of the backup is complete. Sessions are not included.
+    7; the rest of the backup is complete, and no older one is deleted. Sessions are not
+    included.
+
+    'fsadmin print-unit fsd-backup.timer' makes a backup every night.
     """
     from fsd.audit.events import AuditEvent
     from fsd.backup.make import make
     from fsd.factory import audit_keeper
     from fskit.clock import now_ms
 
-    phrase = passphrase.new()
+    folder = Path(file) if file != _STREAM and Path(file).is_dir() else None
+    if keep is not None and folder is None:
+        raise UsageError(
+            f"--keep needs a folder of backups, and {file} is none.", hint="Make it first."
+        )
+    target = file if folder is None else str(folder / backup_folder.name(now_ms()))
+    phrase = passphrase.new(phrase_file)
     home = admin.home
-    with admin.database_at_head() as database, _new_file(file) as out:
-        made = make(home, database, out, phrase, now_ms=now_ms, random=os.urandom)
+    with (
+        admin.database_at_head() as database,
+        _new_file(target) as out,
+        _progress_bar() as progress,
+    ):
+        made = make(
+            home, database, out, phrase, now_ms=now_ms, random=os.urandom, progress=progress
+        )
         with home.keys():  # the file has no name yet: without a record there is no backup
             audit_keeper(home, database, admin.actor).note(
                 AuditEvent.BACKED_UP, _audited(made.head)
             )
     home.note_backup(made.head.made_ms)
-    told = {**_as_json(made.head, made.end), "size": made.size}
-    text = f"{_described(made.head)} is in {file} ({binary_size_text(made.size)})."
+    whole = not made.end.missing and not made.end.damaged
+    gone = backup_folder.prune(folder, keep) if folder and keep and whole else []
+    told = {
+        **_as_json(made.head, made.end),
+        "file": target,
+        "size": made.size,
+        "deleted": [str(path) for path in gone],
+    }
+    text = f"{_described(made.head)} is in {target} ({binary_size_text(made.size)})."
+    if gone:
+        text += f"\nDeleted {count_text(len(gone), 'older backup')}."
     _answer(admin, told, text, to_stderr=file == _STREAM)
     _fail_for(made.end)
 
@@ -67,9 +109,10 @@ def backup(admin: Admin, *, file: str) -> None:
 @click.command(short_help="Restore a backup, or test one.")
 @click.argument("file")
 @click.option("--test", is_flag=True, help="Only verify the backup; write nothing.")
+@_phrase_option
 @common_options
 @click.pass_obj
-def restore(admin: Admin, *, file: str, test: bool) -> None:
+def restore(admin: Admin, *, file: str, test: bool, phrase_file: Path | None) -> None:
     """Restore the backup in FILE into the data directory that --home names.
 
     That directory must be missing or empty, and so must the database given with --database. The
@@ -77,7 +120,7 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
     '-', standard input. A backup of one kind of database can be restored into another:
     --database sqlite:// is a file in the data directory.
 
-    Everybody has to log in again, with a new code. Recovery codes become invalid, as they may
+    All users have to log in again, with a new code. Recovery codes become invalid, as they may
     have been used since. Clients that have seen newer states than those of the backup report a
     rollback (exit status 7): this is the attack they guard against. docs/operations.md has the
     next steps.
@@ -87,15 +130,18 @@ def restore(admin: Admin, *, file: str, test: bool) -> None:
 
     if test:
         with _old_file(file) as source:
-            head, end = work.test(source, passphrase.existing())
+            head, end = work.test(source, passphrase.existing(phrase_file))
         admin.answer(_as_json(head, end), lambda: f"{_described(head)} is whole in {file}.")
         _fail_for(end)
         return
     place, url = admin.place, admin.database_url
+    if not admin.has_chosen_home and not place.is_there:
+        admin.check_first(remedy="--home with a new folder")
+    give_new_to_user(place.path)
     owner = place.path.stat() if place.path.is_dir() else None
     with _old_file(file) as source:
         work.check_free(place)
-        phrase = passphrase.existing()
+        phrase = passphrase.existing(phrase_file)
         done = work.restore(source, phrase, place, url, now_ms(), actor=admin.actor)
     if owner is not None and hasattr(os, "geteuid") and os.geteuid() == 0:
         give_to_owner_of(owner, place.path)  # the empty folder was made for the user of fsd
@@ -121,9 +167,9 @@ def _restored(done: RestoreSummary, place: Path) -> str:
 
 
 def _described(head: BackupHeader) -> str:
-    blobs = "1 blob" if head.blobs == 1 else f"{head.blobs} blobs"
-    people = "1 person" if head.people == 1 else f"{head.people} people"
-    return f"The backup of {output.day(head.made_ms)} with {people} and {blobs}"
+    people = count_text(head.people, "person", "people")
+    files = count_text(head.files, "file")
+    return f"The backup of {output.day(head.made_ms)} with {people} and {files}"
 
 
 def _audited(head: BackupHeader) -> str:
@@ -138,6 +184,7 @@ def _as_json(head: BackupHeader, end: BackupTrailer) -> dict[str, object]:
         "revision": head.revision,
         "host_key": head.host_key,
         "people": head.people,
+        "files": head.files,
         "blobs": head.blobs,
         "blob_bytes": head.blob_bytes,
         "missing": end.missing,
@@ -185,6 +232,22 @@ def _new_file(name: str) -> Iterator[BinaryIO]:
             yield file
     except FileExistsError:
         raise ExistsError(f"{path} exists by now; nothing was done.") from None
+
+
+@contextmanager
+def _progress_bar() -> Iterator[Callable[[int, int], object]]:
+    """Yield a function that shows on a terminal how many bytes of all are done."""
+    with ExitStack() as stack:
+        bars: list[Any] = []
+
+        def show(done: int, total: int) -> None:
+            if not bars and total and sys.stderr.isatty():
+                bar = click.progressbar(length=total, label="Backing up", file=sys.stderr)
+                bars.append(stack.enter_context(bar))
+            for bar in bars:
+                bar.update(done - bar.pos)
+
+        yield show
 
 
 @contextmanager

@@ -79,9 +79,11 @@ def _text(look: Scan, findings: list[Finding], done: list[str], where: str | Non
         f"{one.sentence}{f' ({did})' if did else ''}"
         for one, did in zip(findings, done, strict=True)
     ]
-    blobs, nodes = count_text(look.blobs, "blob"), count_text(look.nodes, "node")
-    looked = f"{blobs} ({binary_size_text(look.bytes)}) and {nodes}"
-    lines.append(f"{looked} were looked at{'' if findings else '; nothing is wrong'}.")
+    nodes = count_text(look.nodes, "file or folder", "files and folders")
+    blobs = count_text(look.blobs, "stored content")
+    lines.append(f"Checked {nodes}, and {blobs} ({binary_size_text(look.bytes)}) of all versions.")
+    if not findings:
+        lines.append("Nothing is wrong.")
     if where:
         lines.append(f"The quarantined blobs are in {where}.")
     return "\n".join(lines)

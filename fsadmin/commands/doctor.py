@@ -55,7 +55,7 @@ def _look(admin: Admin) -> Iterator[CheckResult]:
     if not problems:
         yield fine("configuration", "The configuration is in order.")
     if not place.path.is_dir():
-        yield bad("home", f"There is no home at {place.path}.", "start fsd, or give --home")
+        yield bad("home", f"There is no server data in {place.path}.", "start fsd, or give --home")
         return
     admin.act_as_owner(place.path)
     try:

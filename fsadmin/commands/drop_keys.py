@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("add-drop-key", short_help="Allow an SSH key to drop files for a user.")
 @click.argument("name")
 @click.argument("keyfile", type=click.Path(path_type=Path))
-@click.option("--note", default="", metavar="TEXT", help="What the device is: 'scanner', say.")
+@click.option("--note", default="", metavar="TEXT", help="Name of the device, like 'scanner'.")
 @common_options
 @click.pass_obj
 def add_drop_key(admin: Admin, *, name: str, keyfile: Path, note: str) -> None:
@@ -50,7 +50,7 @@ def add_drop_key(admin: Admin, *, name: str, keyfile: Path, note: str) -> None:
 @common_options
 @click.pass_obj
 def list_drop_keys(admin: Admin, *, user: str | None) -> None:
-    """Show which SSH keys may drop files for whom, and since when."""
+    """List the SSH keys that may drop files, with their user and the time they were added."""
     with admin.drop_keys() as keys:
         found = keys.listed(user)
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @click.command("add-group", short_help="Create a group.")
 @click.argument("name")
-@click.option("--note", default="", metavar="TEXT", help="What it is for; shown to you alone.")
+@click.option("--note", default="", metavar="TEXT", help="Note for administrators.")
 @common_options
 @click.pass_obj
 def add_group(admin: Admin, *, name: str, note: str) -> None:
     """Create a group, so that users can share with all its members: 'fsclient share x @NAME'.
 
     Joining a group gives no access until an owner shares again: the owner sees the members,
-    confirms them, and the share is sealed to exactly those. Every logged-in user who knows the
-    name can list the members.
+    confirms them, and the share is sealed to exactly those. Every logged-in user can list the
+    members by the name of the group.
     """
     with admin.groups() as groups:
         made = groups.add(name, note)
@@ -57,7 +57,7 @@ def remove_group(admin: Admin, *, name: str, yes: bool) -> None:
 @common_options
 @click.pass_obj
 def list_groups(admin: Admin) -> None:
-    """Show all groups, one a line: how many people are in each, and its note."""
+    """Show all groups, one on each line, with the number of members and the note."""
     with admin.groups() as groups:
         everything = groups.everything()
 
@@ -87,10 +87,10 @@ def show_group(admin: Admin, *, name: str) -> None:
 @common_options
 @click.pass_obj
 def add_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
-    """Put people into a group: all of them or, where one cannot be, none.
+    """Add users to a group: all of them, or none if one of them cannot be added.
 
-    What is shared with the group already opens for them only when its owner shares it again;
-    'fsclient shares' tells the owner.
+    The new members get access to existing shares of the group only when the owner shares again;
+    'fsclient shares' shows this to the owner.
     """
     with admin.groups() as groups:
         shown = groups.add_members(group, names)
@@ -103,10 +103,10 @@ def add_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
 @common_options
 @click.pass_obj
 def remove_member(admin: Admin, *, group: str, names: tuple[str, ...]) -> None:
-    """Take people out of a group: all of them or, where one is not in it, none.
+    """Remove users from a group: all of them, or none if one of them is not in it.
 
-    They keep what was shared with them until its owner takes it away; 'fsclient shares' tells the
-    owner. To keep a person out at once, use 'fsadmin disable-user'.
+    They keep their access to existing shares until the owner ends it; 'fsclient shares' shows
+    this to the owner. To lock a user out at once, use 'fsadmin disable-user'.
     """
     with admin.groups() as groups:
         shown = groups.remove_members(group, names)

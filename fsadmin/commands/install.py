@@ -1,4 +1,4 @@
-"""Commands for the installation: a systemd unit, and shell completion."""
+"""Commands for the installation: systemd units, and shell completion."""
 
 from __future__ import annotations
 
@@ -14,19 +14,30 @@ from fskit.console import debug_option
 from fsproto.errors import NotFoundError, UsageError
 
 _STATE = Path("/var/lib")
+_PASSPHRASE, _BACKUPS = Path("/etc/fsd-backup-passphrase"), Path("/var/backups/fsd")
+_UNITS = (
+    "fsd.service",
+    "fsd-backup.service",
+    "fsd-backup.timer",
+    "fsd-verify.service",
+    "fsd-verify.timer",
+)
 _USER_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 _PROGRAMS = ("fsd", "fsadmin", "fsclient")
 
 
 @click.command("print-unit", short_help="Print a hardened systemd unit for fsd.")
+@click.argument("unit", metavar="[UNIT]", type=click.Choice(_UNITS), default=_UNITS[0])
 @click.option("--user", default="fsd", show_default=True, help="The user that runs fsd.")
 @click.option(
-    "--program", type=click.Path(path_type=Path), help="Path of the fsd program.  [default: here]"
+    "--program",
+    type=click.Path(path_type=Path),
+    help="Path of the program that the unit runs.  [default: here]",
 )
 @debug_option
 @click.pass_obj
-def print_unit(admin: Admin, *, user: str, program: Path | None) -> None:
-    """Print a systemd unit for fsd on the home that --home names, or /var/lib/fsd.
+def print_unit(admin: Admin, *, unit: str, user: str, program: Path | None) -> None:
+    """Print a systemd unit for the data directory --home, or /var/lib/fsd.
 
     \b
         useradd --system --home-dir /var/lib/fsd --shell /usr/sbin/nologin fsd
@@ -35,19 +46,24 @@ def print_unit(admin: Admin, *, user: str, program: Path | None) -> None:
 
     fsd can then access only its data directory and the network. 'systemctl reload fsd' has
     it read its settings and host key again. Run fsadmin as the same user: sudo -u fsd fsadmin ...
+
+    UNIT is fsd.service, or fsd-backup or fsd-verify with .service or .timer. fsd-backup makes a
+    backup every night and keeps fourteen; its .service says what it needs. fsd-verify verifies
+    the audit log and checks the server every morning. Install both files of one, and enable its
+    .timer.
     """  # noqa: D301 - click looks for the character \b
     if not _USER_NAME.fullmatch(user):
         raise UsageError(f"'{user}' is not the name of a user.")
     home = (admin.home_path or _STATE / "fsd").absolute()
-    found = program or _beside("fsd")
+    found = program or _beside("fsd" if unit == _UNITS[0] else "fsadmin")
     for path in (home, found):
         if re.search(r"[\s%\"'\\$]", str(path)):
-            raise UsageError(f"A unit cannot name '{path}': it has a character with a meaning.")
-    click.echo(_unit(home, found, user), nl=False)
+            raise UsageError(f"A unit file cannot contain '{path}': it has a special character.")
+    click.echo(_unit(unit, home, found, user), nl=False)
 
 
-def _unit(home: Path, program: Path, user: str) -> str:
-    text = importlib.resources.files("fsd.systemd").joinpath("fsd.service").read_text("utf-8")
+def _unit(unit: str, home: Path, program: Path, user: str) -> str:
+    text = importlib.resources.files("fsd.systemd").joinpath(unit).read_text("utf-8")
     if home.parent == _STATE:
         writable = f"StateDirectory={home.name}\nStateDirectoryMode=0700"
     else:
@@ -59,6 +75,8 @@ def _unit(home: Path, program: Path, user: str) -> str:
         user=user,
         writable=writable,
         protect_home="no" if below_home else "yes",
+        passphrase=_PASSPHRASE,
+        backups=_BACKUPS,
     )
 
 
@@ -74,7 +92,7 @@ def _beside(name: str) -> Path:
 @debug_option
 @click.pass_context
 def completion(context: click.Context, *, shell: str) -> None:
-    """Print the shell completion of the commands and options of all three programs.
+    """Print the shell completion of the commands and options of the three programs.
 
     \b
         bash:  fsadmin completion bash > /etc/bash_completion.d/fs

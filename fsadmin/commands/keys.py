@@ -84,7 +84,7 @@ def rotate_master_key(admin: Admin) -> None:
 
     Stop fsd first, on all nodes that share the database: they need the new master.key. All
     secrets are sealed again in one transaction; after an interruption either the old or the new
-    key is valid, and the next start finds out which. Users notice nothing. Older backups
+    key is valid, and the next start uses the valid one. Users notice nothing. Older backups
     contain the old key: delete those that you do not need.
     """
     from fsd.master_key import rotate

@@ -12,8 +12,8 @@ from fskit.console import debug_option
 from fsproto import __version__
 
 _PROGRAMS = {
-    "fsd": ("fsd.cli", "command", 8, "serve a team's sealed files"),
-    "fsadmin": ("fsadmin.cli", "command", 8, "enrol and manage the people of an fsd"),
+    "fsd": ("fsd.cli", "command", 8, "serve sealed files to a team"),
+    "fsadmin": ("fsadmin.cli", "command", 8, "manage the users of an fsd server"),
     "fsclient": ("fsclient.cli", "cli", 1, "keep files on a server that cannot read them"),
 }
 _FILES = r"""
@@ -23,13 +23,14 @@ _FILES = r"""
 Settings; see docs/configuration.md.
 .TP
 .I HOME/host.key, HOME/host.moves, HOME/master.key
-Keys. Clients pin the first; what is sealed at rest needs the last.
+The host key, which clients pin; statements by former host keys; the key that seals the stored
+one\-time password secrets.
 .TP
 .I HOME/ssh_host_ed25519_key, HOME/ssh_host_rsa_key
-The SSH listener's keys, in OpenSSH's format.
+Host keys of the SSH listener, in the format of OpenSSH.
 .TP
 .I HOME/fsd.db, HOME/blobs
-What is stored, unless the database is elsewhere.
+The database, if it is an SQLite file, and the sealed blobs.
 .SH SEE ALSO
 .BR fsd (8),
 .BR fsadmin (8),

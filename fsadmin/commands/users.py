@@ -6,19 +6,19 @@ from dataclasses import asdict
 
 import click
 
-from fsadmin import output
+from fsadmin.account_list import ORDERS, STATES, chosen, table
 from fsadmin.account_options import terms_options, typed_terms
-from fsadmin.account_view import (
-    HEADERS,
-    RIGHT,
-    as_json,
-    belongings,
-    described,
-    limits,
-    row,
-)
+from fsadmin.account_view import as_json, belongings, described, limits
 from fsadmin.context import Admin, common_options, new_home_option, yes_option
-from fsadmin.enrolment import check_issuer, codes_options, hand_out, reach_of, reach_options
+from fsadmin.enrolment import (
+    check_issuer,
+    codes_options,
+    hand_out,
+    host_option,
+    links_of,
+    reach_of,
+    reach_options,
+)
 from fsproto.errors import UsageError
 
 
@@ -83,20 +83,64 @@ def rotate_secret(admin: Admin, *, name: str, at_once: bool, host: str | None, i
     hand_out(admin, rotated, reach, issuer, again=True)
 
 
-@click.command("list-users", short_help="Show all accounts.")
+@click.command("link", short_help="Show enrolment links again.")
+@click.argument("names", nargs=-1, metavar="[NAME]…")
+@click.option("--all", "everybody", is_flag=True, help="Show the links of all users.")
+@host_option
 @common_options
 @click.pass_obj
-def list_users(admin: Admin) -> None:
-    """Show all accounts, one a line. No secret is shown."""
+def link(admin: Admin, *, names: tuple[str, ...], everybody: bool, host: str | None) -> None:
+    """Show enrolment links again, for a lost sheet or after the server has moved.
+
+    A link has user, address and host key. It is not secret, and it is no use without a one-time
+    password. People who have enrolled give it to 'fsclient repin' when the server has moved.
+    """
+    if everybody == bool(names):
+        raise UsageError("Name the users, or give --all.")
+    reach = reach_of(admin.home, host)
+    with admin.people() as people:
+        found = people.everybody() if everybody else [people.show(name) for name in names]
+    links = links_of(admin.home, [one.name for one in found], reach)
+    admin.answer(
+        [{"user": one.user, "enroll_link": str(one)} for one in links],
+        lambda: "\n".join(map(str, links)),
+    )
+
+
+@click.command("list-users", short_help="Show all accounts.")
+@click.option("-l", "--long", is_flag=True, help="Show sessions, files and fingerprints too.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(list(STATES)),
+    help="Only accounts in this state; may be given several times.",
+)
+@click.option(
+    "--sort",
+    "order",
+    type=click.Choice(list(ORDERS)),
+    default="name",
+    show_default=True,
+    help="By name, most used, newest, or next to expire.",
+)
+@common_options
+@click.pass_obj
+def list_users(admin: Admin, *, long: bool, states: tuple[str, ...], order: str) -> None:
+    """Show all accounts, one on each line. No secret is shown.
+
+    'closed' are the accounts that 'remove-user --hand-over-to' has handed over.
+    """
     with admin.people() as people:
         everybody = people.everybody()
+    shown = chosen(everybody, states, order)
 
     def text() -> str:
         if not everybody:
             return "There are no users yet; 'fsadmin add-user NAME' makes one."
-        return output.table(HEADERS, [row(person) for person in everybody], right=RIGHT)
+        return table(shown, long=long) if shown else "No account is in that state."
 
-    admin.answer([as_json(person) for person in everybody], text)
+    admin.answer([as_json(person) for person in shown], text)
 
 
 @click.command("show-user", short_help="Show one account.")
@@ -143,7 +187,7 @@ def change_user(
     typed |= {"expires_ms": expires, "note": note}
     if set(typed.values()) == {None}:
         raise UsageError(
-            "Nothing to be changed was given.",
+            "No change was given.",
             hint="Give --quota-bytes, --quota-files, --expires or --note.",
         )
     terms = typed_terms(typed)
@@ -160,7 +204,7 @@ def change_user(
 def disable_user(admin: Admin, *, name: str) -> None:
     """Refuse a person's logins from now on and end their sessions at once.
 
-    Keys and files stay as they are; 'fsadmin enable-user' lets the person in again.
+    Keys and files stay as they are; 'fsadmin enable-user' allows logins again.
     """
     _set_disabled(admin, name, disabled=True)
 
@@ -170,7 +214,7 @@ def disable_user(admin: Admin, *, name: str) -> None:
 @common_options
 @click.pass_obj
 def enable_user(admin: Admin, *, name: str) -> None:
-    """Let a disabled person log in again, with the same secret, keys and files.
+    """Enable a disabled account again, with the same secret, keys and files.
 
     Sessions that were ended do not come back.
     """
@@ -230,10 +274,10 @@ def _hand_over(admin: Admin, name: str, heir: str, *, yes: bool) -> None:
 @common_options
 @click.pass_obj
 def reset_keys(admin: Admin, *, name: str, yes: bool) -> None:
-    """Delete a user's public keys, so that a user who lost the private keys can enrol again.
+    """Delete a user's public keys, so that the user can enrol again with new keys.
 
-    Asks first. What was sealed to the old keys cannot be opened by anybody else and is deleted;
-    sessions end. The one-time password secret stays.
+    Use this if the private keys are lost. Asks first. Data that is sealed to the old keys can
+    never be opened again and is deleted; sessions end. The one-time password secret stays.
     """
     with admin.people() as people:
         would_go = belongings(people.belongings(name))

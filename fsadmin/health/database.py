@@ -11,6 +11,8 @@ from fsadmin.health.report import CheckResult, bad, fine, note
 from fsd.master_key import open_vault
 from fsd.store import schema
 from fsd.store.models import UsedOtp
+from fsd.store.repos import hooks
+from fskit.text import count_text
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from fsd.store.engine import Database
 
 _OFF_MS = 1000
+_LATE_MS = 3_600_000
 _FAR_OFF_MS = 15_000
 _SYNCHRONISE = "let chrony or systemd-timesyncd set the clock: one-time passwords depend on it"
 
@@ -46,6 +49,7 @@ def database(home: Home, used: Database, now_ms: int) -> Iterator[CheckResult]:
         yield from _whole(used)
         open_vault(home, used)
         yield from _clocks(used, now_ms)
+        yield from _hooks(used, now_ms)
     except FsError as error:
         yield bad("database", error.sentence, error.hint or "See its log.")
 
@@ -63,6 +67,18 @@ def _whole(used: Database) -> Iterator[CheckResult]:
             )
             return
     yield fine("database", f"The database ({kind}) answers, and is at {schema.head()}.")
+
+
+def _hooks(used: Database, now_ms: int) -> Iterator[CheckResult]:
+    with used.read() as db:
+        late = [one for one in hooks.waiting(db) if one.tries and one.at_ms < now_ms - _LATE_MS]
+        if late:
+            yield note(
+                "hooks",
+                f"{count_text(len(late), 'event')} could not be delivered for more than an hour; "
+                f"the last error of the {late[0].target}: {late[0].error or 'none'}.",
+                "fsadmin hooks shows them, 'fsadmin hooks test' tries; see docs/operations.md",
+            )
 
 
 def _clocks(used: Database, now_ms: int) -> Iterator[CheckResult]:

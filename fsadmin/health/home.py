@@ -81,7 +81,7 @@ def keys(home: Home, now_ms: int) -> Iterator[CheckResult]:
         home.master_key()
         ssh_host_keys(home)
     except FsError as error:
-        yield bad("keys", error.sentence, error.hint or "Put it back from a backup.")
+        yield bad("keys", error.sentence, error.hint or "Restore it from a backup.")
         return
     young = True
     for name, command in ((HOST_KEY, "rotate-host-key"), (MASTER_KEY, "rotate-master-key")):
@@ -93,7 +93,7 @@ def keys(home: Home, now_ms: int) -> Iterator[CheckResult]:
         young = False
         yield note(
             "keys",
-            "A rotation of the master key was interrupted; the key that counts was found.",
+            "A rotation of the master key was interrupted; the valid key was found.",
             "fsadmin rotate-master-key, with fsd stopped, to complete it",
         )
     if young:
@@ -118,7 +118,7 @@ def disk(home: Home) -> Iterator[CheckResult]:
     if home.blobs.exists() and home.blobs.stat().st_dev != home.path.stat().st_dev:
         yield bad(
             "disk",
-            "The blobs lie on another file system than the rest of the home.",
+            "The blobs are on another file system than the rest of the data directory.",
             "move the whole home instead: 'fsadmin backup' needs them on one",
         )
 

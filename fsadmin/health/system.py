@@ -65,12 +65,12 @@ def port(home: Home) -> Iterator[CheckResult]:
         )
     except FsError as error:
         yield bad(
-            "port", f"What answers at {address} is not right: {error.sentence}", "see its log"
+            "port", f"The server at {address} failed the check: {error.sentence}", "see its log"
         )
     except OSError as error:
         yield bad(
             "port",
-            f"Nothing answers at {address}: {error.strerror or 'it takes too long'}.",
+            f"No server answers at {address}: {error.strerror or 'it takes too long'}.",
             "start fsd (systemctl start fsd), or look into its log for why it ended",
         )
     else:
@@ -97,7 +97,9 @@ def ssh(home: Home) -> Iterator[CheckResult]:
     if greeting.startswith(b"SSH-2.0-fsd"):
         yield fine("ssh", f"fsd speaks SSH at {address}.")
     else:
-        yield bad("ssh", f"What speaks at {address} is no fsd.", "give fsd an address of its own")
+        yield bad(
+            "ssh", f"The server at {address} is not an fsd.", "give fsd an address of its own"
+        )
 
 
 def _shake_hands(address: Address, expected: str) -> None:
