@@ -7,20 +7,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
 from fsclient.ui import Screen, Ui
 from fskit.clock import now_ms
 from fskit.stdout import ReaderGone
-from fsproto.errors import FsError, LoginRefused, Unreachable, UsageError
+from fskit.user_folders import expanded
+from fsproto.errors import FsError, Unreachable, UsageError
+from fsproto.names import RemotePath, parse_path
 
 if TYPE_CHECKING:
+    from fsclient.connection.bandwidth import Bandwidth
     from fsclient.connection.retry import NoRetry, Timeouts
     from fsclient.profile import Profile
+    from fsclient.session.first_login import FirstLogin
     from fsclient.session.login import SessionOpener
     from fsclient.session.otp import CodeSource
     from fsclient.session.passphrase import Passphrase
     from fsclient.session.session import Session
+    from fsclient.transfer.movers import Movers
 
 T = TypeVar("T")
 
@@ -32,15 +38,25 @@ class Options:
     """The options that every command accepts, before or after its name."""
 
     home: Path | None = None
-    profile: str = "default"
+    profile: str | None = None
+    """None until the default profile is looked up."""
     as_json: bool = False
     quiet: bool = False
     debug: bool = False
     via: str | None = None
+    device: str | None = None
+    """The name of this device, if one is given now."""
     otp: str | None = None
     otp_secret_file: Path | None = None
     no_passphrase: bool = False
+    replaces: bool = False
+    """Whether a first login sets a profile of the same name aside."""
+    unattended: bool = False
+    """Whether nothing may be asked, even on a terminal."""
+    defers_warnings: bool = False
+    """Whether warnings are kept for the next command, which shows them."""
     passphrase: str | None = None
+    new_passphrase: str | None = None
     export_passphrase: str | None = None
     recovery_phrase: str | None = None
 
@@ -54,27 +70,63 @@ class App:
         self._transfer: NoRetry | None = None
         self.options = Options()
         self._screen = Screen()
+        self._one_login = Lock()
         self._kept: Session | None = None
         self._keeper: SessionOpener | None = None
         self._codes: tuple[tuple[str | None, Path | None], CodeSource] | None = None
         self._shell: Options | None = None
+        self.folder = parse_path("/")
+        """The shell's current remote folder."""
+
+    def path(self, text: str) -> RemotePath:
+        """Return a remote path as typed: in the shell, from its current folder."""
+        return parse_path(text, self.base)
+
+    @property
+    def base(self) -> RemotePath | None:
+        """The folder that typed paths start from; None outside the shell."""
+        return self.folder if self.is_shell else None
 
     @property
     def ui(self) -> Ui:
         """Return the output to the user, set up by the options."""
-        return Ui(as_json=self.options.as_json, quiet=self.options.quiet, screen=self._screen)
+        options = self.options
+        return Ui(
+            as_json=options.as_json,
+            quiet=options.quiet,
+            screen=self._screen,
+            asks=not options.unattended,
+            defer=self._keep_warning if options.defers_warnings else None,
+        )
+
+    def _keep_warning(self, sentence: str) -> None:
+        from fsclient.profile_warnings import keep_warning
+
+        keep_warning(self.profile.folder, sentence)
 
     @property
     def profile(self) -> Profile:
-        """Return the profile that the options name."""
-        from fsclient.profile import Profile, default_home
+        """Return the profile that the options name, else the default one."""
+        from fsclient.default_profile import default_name
+        from fsclient.profile import Profile
 
-        named = self.options.home, self.options.profile
+        options = self.options
+        if options.profile is None:  # once: the default may be changed while this program runs
+            options.profile = default_name(self.home)
+        named = options.home, options.profile
         if self._shell is not None and named != (self._shell.home, self._shell.profile):
             raise UsageError(
                 "Inside the shell the profile stays the same.", hint="EXIT ends the shell."
             )
-        return Profile((self.options.home or default_home()).expanduser(), self.options.profile)
+        return Profile(self.home, options.profile, replaces=options.replaces)
+
+    @property
+    def home(self) -> Path:
+        """Return the folder that contains the profiles."""
+        from fsclient.default_profile import default_home
+
+        given = self.options.home
+        return default_home() if given is None else expanded(given, "--home or FSCLIENT_HOME")
 
     def passphrase(self) -> Passphrase:
         """Return the source of the identity's passphrase."""
@@ -86,18 +138,29 @@ class App:
         """Return the session opener; it asks for the passphrase at most once."""
         profile = self.profile
         if self._keeper is None:
+            from fsclient.session.connector import Connector
             from fsclient.session.login import SessionOpener
 
-            phrase = self.passphrase()
             self._keeper = SessionOpener(
-                profile, self.ui, self._code_source(), phrase, self._patience
+                Connector(profile, self.ui, self._code_source(), self.passphrase(), self.patience)
             )
         self._keeper.use(self.ui, self._code_source())
-        self._keeper.via = self.options.via if self.options.via is not None else profile.via()
+        self._keeper.connector.via = (
+            self.options.via if self.options.via is not None else profile.via()
+        )
+        self._keeper.connector.chosen_device = self.options.device
         return self._keeper
 
-    def keep_via(self) -> None:
-        """Store the program of `--via` in the profile for later commands, if it was given."""
+    def first_login(self) -> FirstLogin:
+        """Return the maker of a new profile."""
+        from fsclient.session.first_login import FirstLogin
+
+        return FirstLogin(self.keeper())
+
+    def keep_choices(self) -> None:
+        """Store what `--via` and `--device` give in the profile, for later commands."""
+        if self.options.device is not None:
+            self.profile.keep_device(self.options.device)
         if self.options.via is not None:
             self.profile.keep_via(self.options.via)
 
@@ -120,9 +183,16 @@ class App:
 
         return self._patience or Timeouts()
 
+    def in_use(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other programs from renaming or removing the profile during a block."""
+        from fsclient.profile_use import in_use
+
+        return in_use(self.profile.folder)
+
     def enter_shell(self) -> None:
         """Use one session and one profile for all later commands."""
-        self._shell = self.options
+        self._shell = replace(self.options, profile=self.profile.name)
+        self.options.profile = self._shell.profile
 
     @property
     def is_shell(self) -> bool:
@@ -133,7 +203,7 @@ class App:
     def session(self) -> Iterator[Session]:
         """Yield a session that is logged in; the shell keeps its session between commands."""
         if self._shell is None:
-            with contextlib.closing(self.keeper().open()) as session:
+            with self.in_use(), contextlib.closing(self.keeper().open()) as session:
                 self._renew_shares(session)
                 yield session
             return
@@ -166,22 +236,86 @@ class App:
         sharing.warn_of(sharing.refresh())
 
     @contextlib.contextmanager
-    def transfer(self, *, resume: bool = True) -> Iterator[Session]:
-        """Yield a session that reconnects after a lost connection, unless `resume` is false."""
-        with self.session() as session:
+    def transfer(
+        self, *, resume: bool = True, bandwidth: Bandwidth | None = None
+    ) -> Iterator[Session]:
+        """Yield a session that reconnects after a lost connection, unless `resume` is false.
+
+        Its connections, and those of `another_session`, keep to `bandwidth`.
+        """
+        with self.session() as session, self._limited(session, bandwidth):
             from fsclient.connection.retry import NoRetry, Reconnecting
 
-            patience = self.patience
+            keeper = self.keeper()
+            briefly = partial(keeper.reconnect_briefly, session)
             if resume:
-                keeper, where = self.keeper(), session.facts.link.address
-                anew = partial(keeper.renew, session)
-                briefly = partial(keeper.reconnect_briefly, session)
-                session.retry_with(Reconnecting(anew, where, self.ui, patience, briefly=briefly))
+                where, patience = session.facts.link.address, self.patience
+                reconnect = partial(keeper.renew, session)
+                session.retry_with(
+                    Reconnecting(reconnect, where, self.ui, patience, briefly=briefly)
+                )
+            else:
+                session.retry_with(NoRetry(briefly=briefly))
             self._transfer = session.retry
             try:
                 yield session
             finally:
                 session.retry_with(NoRetry())
+
+    @contextlib.contextmanager
+    def _limited(self, session: Session, bandwidth: Bandwidth | None) -> Iterator[None]:
+        connector = self.keeper().connector
+        connector.bandwidth = bandwidth
+        session.connection.limit(bandwidth)
+        try:
+            yield
+        finally:  # the shell keeps the session for later commands
+            connector.bandwidth = None
+            session.connection.limit(None)
+
+    @contextlib.contextmanager
+    def movers(self, jobs: int) -> Iterator[Movers | None]:
+        """Yield threads that transfer large files at the same time; None for one job."""
+        if jobs == 1:
+            yield None
+            return
+        from fsclient.transfer.movers import Movers
+
+        movers = Movers(jobs, self.another_session)
+        try:
+            yield movers
+        except BaseException:
+            movers.abort()
+            raise
+        finally:
+            movers.close()
+
+    def another_session(self) -> Session:
+        """Return one more session over its own connection, for the thread that calls.
+
+        It has the ticket of the running session, so that it needs no code.
+        """
+        from fsclient.connection.retry import Reconnecting
+
+        keeper, where = self.keeper(), self.profile.facts().link.address
+        opened: list[Session] = []
+
+        def open_one() -> None:
+            with self._one_login:
+                opened.append(keeper.resume())
+
+        resumes = self._transfer is None or self._transfer.resumes
+        try:
+            open_one()
+        except Unreachable as lost:
+            if not resumes:
+                raise
+            Reconnecting(open_one, where, self.ui, self.patience).recover(lost)
+        session = opened[0]
+        if resumes:
+            reconnect = partial(keeper.reconnect, session)
+            session.retry_with(Reconnecting(reconnect, where, self.ui, self.patience))
+        return session
 
     def begin(self) -> None:
         """Start a command: forget the transfer of the command before."""
@@ -206,13 +340,7 @@ class App:
 
     def with_code(self, use: Callable[[str], T]) -> T:
         """Call `use` with one-time passwords until one is accepted; `LoginRefused` if none is."""
-        source = self._code_source()
-        for code in source.codes(self.ui):
-            try:
-                return use(code)
-            except LoginRefused as error:
-                source.refused(self.ui, error)
-        raise LoginRefused
+        return self._code_source().with_code(self.ui, use)
 
     def drop_session(self) -> None:
         """Close the shell's session, if it has one."""

@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 import click
 
 from fsclient.app import GOES_ON, App
-from fskit.console import leave_no_core, misused
+from fskit.console import leave_no_core, misused, unknown_command
+from fskit.os_errors import NO_MEMORY, lacks_memory
 from fskit.stdout import READER_GONE, ReaderGone, guard_stdout
 from fsproto import __version__
-from fsproto.errors import FsError, Interrupted, UsageError
-from fsproto.names import for_terminal
+from fsproto.errors import FsError, Interrupted
 
 COMMANDS = {
     "enroll": "Create your keys and register them with a server.",
@@ -31,6 +31,7 @@ COMMANDS = {
     "logout": "End the session.",
     "repin": "Trust the new address and host key of your server.",
     "sessions": "List your running sessions.",
+    "profiles": "List, rename or remove profiles, or choose the default one.",
     "recovery-codes": "Create codes for a lost authenticator app.",
     "otp": "Replace the secret of your authenticator app.",
     "whoami": "Show your user name, server and fingerprints.",
@@ -38,24 +39,33 @@ COMMANDS = {
     "put": "Upload files and folders, sealed on this machine.",
     "get": "Download files and folders, opened on this machine.",
     "sync": "Make a remote folder equal to a local one, or the reverse.",
+    "check": "Compare a local folder with a remote one.",
+    "print-unit": "Print a systemd unit that keeps two folders the same.",
     "cat": "Write files to standard output.",
     "ls": "List folders.",
+    "tree": "Show folders as a tree.",
+    "find": "Find files and folders by name, kind, size or time.",
+    "du": "Show the sizes of folders.",
     "mkdir": "Create folders.",
+    "cp": "Copy remote files and folders to another remote place.",
     "mv": "Move or rename files and folders.",
     "rm": "Remove files, or folders with -r.",
     "history": "Show versions of a file, or files removed from a folder.",
+    "trash": "List, restore or delete for good what was removed.",
     "restore": "Restore an older version, or a removed file or folder.",
     "share": "Share a file or folder with a user or a group.",
     "unshare": "Stop sharing a file or folder with a user or a group.",
     "shares": "Show what is shared by you and with you.",
     "leave": "Leave a share of another user.",
-    "block": "Refuse all shares of another user, or list who is blocked.",
+    "block": "Refuse all shares of another user, or list blocked users.",
+    "watch": "Print events of your account as they happen.",
     "inbox": "Show, accept or reject files dropped for you.",
     "verify": "Compare safety numbers with another user.",
     "doctor": "Compare the server's data with what this device has seen.",
     "gateway": "Serve your tree by SFTP to programs on this machine.",
     "mount": "Mount your tree as a local folder.",
     "keys": "Export, back up, recover or rotate your keys.",
+    "agent": "Type the passphrase of your keys once a day.",
     "shell": "Run commands interactively, with one login.",
 }
 _ELSEWHERE = {
@@ -64,14 +74,16 @@ _ELSEWHERE = {
     "dir": "ls", "list": "ls", "move": "mv", "rename": "mv", "ren": "mv", "del": "rm",
     "delete": "rm", "remove": "rm", "rmdir": "rm", "register": "enroll", "info": "status",
     "log": "history", "versions": "history", "undelete": "restore", "undo": "restore",
-    "unblock": "block", "decline": "block", "drops": "inbox", "accept": "inbox",
+    "unblock": "block",
+    "purge": "trash", "copy": "cp", "diff": "check", "compare": "check", "cmp": "check",
+    "accounts": "profiles", "bin": "trash", "recycle": "trash", "expunge": "trash",
+    "events": "watch", "tail": "watch", "follow": "watch",
+    "decline": "block", "drops": "inbox", "accept": "inbox",
 }  # fmt: skip
 """Names of commands in other programs, for suggestions."""
 
 _COLLECT_AFTER = 10_000
 """New objects before the garbage collector searches for reference cycles."""
-_ALIKE = 0.7
-"""The least similarity of a word and a suggested command; `clear` must not suggest `leave`."""
 
 
 class Commands(click.Group):
@@ -88,6 +100,11 @@ class Commands(click.Group):
         module = importlib.import_module(f"fsclient.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         _add_common(command)
+        if "_FSCLIENT_COMPLETE" in os.environ:
+            from fsclient.shell.command_line import add_to
+
+            for one in (command, *getattr(command, "commands", {}).values()):
+                add_to(one)
         return command
 
     def resolve_command(
@@ -97,8 +114,6 @@ class Commands(click.Group):
         name = args[0]
         if name in COMMANDS or name.startswith("-"):
             return super().resolve_command(ctx, args)
-        import difflib
-
         from fsclient.shell.repl import OUTSIDE
 
         known = {command: command for command in COMMANDS} | _ELSEWHERE
@@ -106,9 +121,7 @@ class Commands(click.Group):
         if ctx.ensure_object(App).is_shell:
             known = {name: command for name, command in known.items() if command not in OUTSIDE}
             lists = "'help' lists the commands."
-        near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=_ALIKE)
-        hint = f"Did you mean '{known[near[0]]}'?" if near else lists
-        raise UsageError(f"There is no command '{for_terminal(name)}'.", hint=hint)
+        raise unknown_command(name, known, lists)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""
@@ -144,13 +157,14 @@ def _common(*, top: bool) -> list[click.Option]:
                 help="Folder for keys and sessions.  [env: FSCLIENT_HOME]"),
         _option("profile", "--profile", hidden=not top, metavar="NAME",
                 envvar="FSCLIENT_PROFILE" if top else None,
-                help="Profile to use, if you have several.  [env: FSCLIENT_PROFILE]"),
+                help="Profile to use, if you have several; 'fsclient profiles' lists them.  "
+                "[env: FSCLIENT_PROFILE]"),
         _option("as_json", "--json", is_flag=True, hidden=not top,
                 help="Print results and errors as JSON."),
         _option("quiet", "--quiet", "-q", is_flag=True, hidden=not top,
                 help="Print only results and errors."),
         _option("debug", "--debug", is_flag=True, hidden=not top,
-                help="Show where an error came from."),
+                help="Show a traceback for errors."),
         _option("otp", "--otp", hidden=not top, metavar="CODE",
                 envvar="FSCLIENT_OTP" if top else None,
                 help="One-time password, used if the session has ended.  [env: FSCLIENT_OTP]"),
@@ -160,15 +174,15 @@ def _common(*, top: bool) -> list[click.Option]:
                 "unattended use.  [env: FSCLIENT_OTP_SECRET_FILE]"),
         _option("via", "--via", hidden=not top, metavar="COMMAND",
                 envvar="FSCLIENT_VIA" if top else None,
-                help="Have a program carry the connection, like 'ssh -s alice@host fs'; "
-                "'enroll' and 'login' keep it, '' drops it.  [env: FSCLIENT_VIA]"),
+                help="Connect through a program, for example 'ssh -s alice@host fs'; 'enroll' "
+                "and 'login' store it, '' removes it.  [env: FSCLIENT_VIA]"),
     ]  # fmt: skip
 
 
 def _add_common(command: click.Command) -> None:
     if any(param.name == "_as_json" for param in command.params):
         return
-    command.epilog = f"{command.epilog or ''}\n\nTakes the options of 'fsclient --help' as well."
+    command.epilog = f"{command.epilog or ''}\n\nThe options of 'fsclient --help' work here, too."
     if isinstance(command, click.Group):
         for child in command.commands.values():
             _add_common(child)
@@ -181,8 +195,8 @@ cli = Commands(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Keep files on a server that cannot read them.\n\n"
     "Files and their names are sealed here before they are sent. Remote paths are written from "
-    "the top of your own tree, like reports/q3.pdf. Options may stand before or behind the "
-    "command; 'fsclient COMMAND --help' tells more about one.",
+    "the top of your own tree, like reports/q3.pdf. The options below work before and after the "
+    "command; 'fsclient COMMAND --help' explains a command.",
     epilog="\b\nFirst steps:\n"
     "  fsclient enroll LINK          the link is from your administrator\n"
     "  fsclient put report.pdf       seal a file and send it\n"
@@ -190,8 +204,8 @@ cli = Commands(
     "  fsclient get report.pdf       get it back\n"
     "\n\b\nExit status:\n"
     "  0  done                       5  not found\n"
-    "  1  something unexpected       6  not allowed\n"
-    "  2  not understood             7  A SECURITY CHECK FAILED\n"
+    "  1  unexpected error           6  not allowed\n"
+    "  2  wrong usage                7  A SECURITY CHECK FAILED\n"
     "  3  server cannot be reached   8  conflict: exists, or was changed\n"
     "  4  login refused              9  no space\n"
     "                              130  interrupted\n"
@@ -208,6 +222,7 @@ def main() -> None:
     app = App()
     # Removed from the environment, so that child processes do not receive the secrets.
     app.options.passphrase = os.environ.pop("FSCLIENT_PASSPHRASE", None)
+    app.options.new_passphrase = os.environ.pop("FSCLIENT_NEW_PASSPHRASE", None)
     app.options.export_passphrase = os.environ.pop("FSCLIENT_EXPORT_PASSPHRASE", None)
     app.options.recovery_phrase = os.environ.pop("FSCLIENT_RECOVERY_PHRASE", None)
     _end_cleanly_when_told()
@@ -218,6 +233,9 @@ def main() -> None:
         status = run(app, sys.argv[1:])
     except KeyboardInterrupt:  # a second Ctrl-C while the first one is reported
         status = Interrupted.exit_status
+    except MemoryError:  # not even enough to say so as other errors are said
+        status = FsError.exit_status
+        os.write(2, b"fsclient: " + NO_MEMORY.encode() + b"\n")
     _leave(status)
 
 
@@ -237,8 +255,10 @@ def _leave(status: int) -> NoReturn:
 
 def _complete() -> None:
     """Answer a shell's request for completions; an invalid line has none."""
+    from fsclient.shell.command_line import start
+
     with contextlib.suppress(FsError, ReaderGone, click.ClickException):
-        cli.main(prog_name="fsclient", obj=App())
+        cli.main(prog_name="fsclient", obj=start())
     raise SystemExit
 
 
@@ -289,10 +309,8 @@ def run(app: App, arguments: list[str]) -> int:
             )
     except FsError as error:
         return app.complain(error)
-    except MemoryError:
-        return app.complain(FsError("There is not enough memory."))
     except Exception as error:  # noqa: BLE001 - users see a sentence, --debug the traceback
-        return app.complain(_unexpected(error))
+        return app.complain(FsError(NO_MEMORY) if lacks_memory(error) else _unexpected(error))
     return 0
 
 

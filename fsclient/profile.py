@@ -5,9 +5,14 @@
     profiles/NAME/identity.key   the private keys, under a passphrase where one was set
     profiles/NAME/session        the ticket of the running session
     profiles/NAME/login.lock     held during a login (see `session.one_login`)
+    profiles/NAME/use.lock       held while a program uses the profile (see `profile_use`)
+    profiles/NAME/warnings       of a completion, for the next command (see `profile_warnings`)
     profiles/NAME/transfers/     the progress of uploads (see `transfer.journal`)
+    profiles/NAME/sync/          what synchronised folders have in common (see `transfer.pairs`)
+    profiles/NAME/trash/         local files that a sync replaced (see `transfer.local.trash`)
     profiles/NAME/memory.db      versions seen, against rollback (see `trust.seen`)
     profiles/NAME/people.db      other people's keys (see `trust.store`)
+    default-profile              the name of the profile that is used without --profile
 
 Files have mode 0600 in folders of mode 0700. On Windows, the rights of the user's profile folder
 protect them.
@@ -17,17 +22,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from fsclient.local_errors import local_errors
+from fsclient.profile_errors import profile_errors
 from fskit import files
+from fskit.json_data import parsed
 from fsproto.errors import ExistsError, IntegrityError, NotFoundError, UsageError
+from fsproto.limits import MAX_DEVICE_NAME
 from fsproto.link import Address, EnrollLink
+from fsproto.names import for_terminal
 from fsproto.types import NodeId
 from fsproto.values import Value
+
+ENROLLING = ".enrolling"
+"""The end of the name of the folder of an incomplete enrolment."""
+_KEYFILE = "identity.key"
 
 
 class AccountFacts(Value, frozen=True):
@@ -47,18 +61,41 @@ class PendingFiles(NamedTuple):
 class Profile:
     """One profile's folder."""
 
-    def __init__(self, home: Path, name: str) -> None:
-        """Use the client's folder `home`; nothing is read or written yet."""
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name):
-            raise UsageError(f"'{name}' cannot name a profile; use letters, digits, '.', '-', '_'.")
+    def __init__(self, home: Path, name: str, *, replaces: bool = False) -> None:
+        """Use the client's folder `home`; nothing is read or written yet.
+
+        With `replaces`, a first login sets a profile of this name aside.
+        """
+        if not is_profile_name(name):
+            raise UsageError(
+                f"'{for_terminal(name)}' cannot name a profile; use letters, digits, '.', '-', '_'."
+            )
         self.name = name
+        self.home = home
+        self.replaces = replaces
         self.folder = home / "profiles" / name
-        self._pending = home / "profiles" / f".{name}.enrolling"
+        self.enrolling = home / "profiles" / f".{name}{ENROLLING}"
+        """The folder of an incomplete enrolment."""
 
     @property
     def memory(self) -> Path:
         """The database of seen versions."""
         return self.folder / "memory.db"
+
+    @property
+    def transfers(self) -> Path:
+        """The folder with the progress of uploads."""
+        return self.folder / "transfers"
+
+    @property
+    def pairs(self) -> Path:
+        """The folder with what synchronised folders have in common."""
+        return self.folder / "sync"
+
+    @property
+    def trash(self) -> Path:
+        """The folder to which `sync` moves local files."""
+        return self.folder / "trash"
 
     @property
     def people(self) -> Path:
@@ -72,51 +109,99 @@ class Profile:
 
     def exists(self) -> bool:
         """Return whether this profile is enrolled."""
-        return (self.folder / "profile.json").exists()
+        file = self.folder / "profile.json"
+        with profile_errors(file):
+            return file.exists()
 
     def facts(self) -> AccountFacts:
         """Return account and server; `NotFoundError` if the profile is not enrolled."""
         try:
-            raw = json.loads(self._read("profile.json"))
+            raw = self._raw()
+        except NotFoundError:
+            raise NotFoundError(
+                f"There is no enrolment here yet (profile '{self.name}').",
+                hint="Ask your administrator for a link, then: fsclient enroll LINK",
+            ) from None
+        try:
             address = Address(raw["host"], raw["port"])
             link = EnrollLink(raw["user"], address, raw["host_key"])
             return AccountFacts(link, NodeId(bytes.fromhex(raw["root"])))
-        except NotFoundError:
-            raise NotFoundError(
-                f"Nobody has enrolled here yet (profile '{self.name}').",
-                hint="Ask your administrator for a link, then: fsclient enroll LINK",
-            ) from None
-        except (ValueError, KeyError, TypeError):
-            raise IntegrityError(
-                f"The local '{self.folder / 'profile.json'}' is damaged.",
-                hint="Put it back from a copy.",
-            ) from None
+        except (ValueError, KeyError, TypeError, UsageError):
+            raise self._damaged from None
 
     def expect(self, link: EnrollLink) -> None:
         """Store a new address and host key of the server."""
-        raw = json.loads(self._read("profile.json"))
         host, port = link.address.host, link.address.port
-        raw |= {"host": host, "port": port, "host_key": link.host_key}
-        write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
+        self._store(self._raw() | {"host": host, "port": port, "host_key": link.host_key})
+
+    def keep_root(self, root: NodeId) -> None:
+        """Store a new root of the user's tree."""
+        self._store(self._raw() | {"root": root.hex()})
+
+    def device(self) -> str:
+        """Return the name of this device: the chosen one, else the name of the host."""
+        try:
+            kept = self._raw().get("device")
+        except (NotFoundError, IntegrityError):
+            kept = None
+        if not isinstance(kept, str):
+            import platform
+
+            kept = platform.node().partition(".")[0]
+        return kept[:MAX_DEVICE_NAME]
+
+    def keep_device(self, name: str) -> None:
+        """Store the name of this device for later sessions."""
+        self._store(self._raw() | {"device": name})
 
     def via(self) -> str | None:
         """Return the program that carries connections to the server, if one is set."""
         try:
-            kept = json.loads(self._read("profile.json"))["via"]
-        except (NotFoundError, ValueError, KeyError, TypeError):
+            kept = self._raw().get("via")
+        except (NotFoundError, IntegrityError):
             return None
         return kept if isinstance(kept, str) else None
 
     def keep_via(self, command: str) -> None:
         """Store the program that carries connections to the server; an empty string removes it."""
-        raw = json.loads(self._read("profile.json")) | {"via": command}
+        raw = self._raw() | {"via": command}
         if not command:
             del raw["via"]
+        self._store(raw)
+
+    def _raw(self) -> dict[str, Any]:
+        """Return the fields of `profile.json`; `IntegrityError` if it is damaged."""
+        data = self._read("profile.json")
+        try:
+            raw = parsed(data)
+        except ValueError:
+            raise self._damaged from None
+        if not isinstance(raw, dict):
+            raise self._damaged
+        return raw
+
+    def _store(self, raw: dict[str, Any]) -> None:
         write_private(self.folder / "profile.json", json.dumps(raw, indent=1).encode())
+
+    @property
+    def _damaged(self) -> IntegrityError:
+        return IntegrityError(
+            f"The local '{self.folder / 'profile.json'}' is damaged.",
+            hint="Put it back from a copy.",
+        )
+
+    @property
+    def keyfile_path(self) -> Path:
+        """The file with the sealed identity."""
+        return self.folder / _KEYFILE
 
     def keyfile(self) -> bytes:
         """Return the sealed identity."""
-        return self._read("identity.key")
+        return self._read(_KEYFILE)
+
+    def replace_keyfile(self, keyfile: bytes) -> None:
+        """Store the same keys under another passphrase."""
+        write_private(self.keyfile_path, keyfile)
 
     def next_keyfile(self) -> bytes | None:
         """Return the sealed identity of an unfinished key rotation, if there is one."""
@@ -132,9 +217,9 @@ class Profile:
     def settle_keyfile(self, *, took_next: bool) -> None:
         """Keep the identity that the server has, and remove the other one."""
         following = self.folder / "identity.next"
-        with local_errors(following):
+        with profile_errors(following):
             if took_next:
-                following.replace(self.folder / "identity.key")
+                following.replace(self.keyfile_path)
             else:
                 following.unlink(missing_ok=True)
 
@@ -151,7 +236,7 @@ class Profile:
 
     def end_renewal(self) -> None:
         """Note that the tree has taken its new keys."""
-        (self.folder / "renewal").unlink(missing_ok=True)
+        self._remove("renewal")
 
     def ticket(self) -> bytes | None:
         """Return the ticket of the running session, if there is one."""
@@ -174,15 +259,15 @@ class Profile:
     def drop_ticket(self, ended: bytes | None = None) -> None:
         """Remove the stored session; with `ended`, only if that is still the stored ticket."""
         if ended is None or self.ticket() == ended:
-            (self.folder / "session").unlink(missing_ok=True)
+            self._remove("session")
 
     # --- enrolment: the keys are on disk before the server receives them
 
     def pending_keyfile(self, link: EnrollLink) -> bytes | None:
         """Return the keys of an interrupted enrolment with the same link."""
         try:
-            if (self._pending / "link").read_text() == str(link):
-                return (self._pending / "identity.key").read_bytes()
+            if (self.enrolling / "link").read_text() == str(link):
+                return (self.enrolling / _KEYFILE).read_bytes()
         except (OSError, UnicodeDecodeError):
             pass
         return None
@@ -190,68 +275,111 @@ class Profile:
     @property
     def pending(self) -> PendingFiles:
         """The files of the enrolment until it is complete."""
-        return PendingFiles(self._pending / "memory.db", self._pending / "people.db")
+        return PendingFiles(self.enrolling / "memory.db", self.enrolling / "people.db")
 
     def begin(self, link: EnrollLink, keyfile: bytes) -> None:
         """Write the new keys to disk; `ExistsError` if the profile is in use already."""
         self.check_free()
-        with local_errors(self._pending):
-            make_private_folder(self._pending)
-        write_private(self._pending / "link", str(link).encode())
-        write_private(self._pending / "identity.key", keyfile)
+        with profile_errors(self.enrolling):
+            make_private_folder(self.enrolling)
+        write_private(self.enrolling / "link", str(link).encode())
+        write_private(self.enrolling / _KEYFILE, keyfile)
 
     def check_free(self) -> None:
-        """Raise `ExistsError` if the profile is in use already."""
-        if self.exists():
+        """Raise `ExistsError` if the profile is in use already and is not to be replaced."""
+        if self.exists() and not self.replaces:
             user = self.facts().link.user
             raise ExistsError(
                 f"The profile '{self.name}' belongs to {user} already.",
-                hint="Choose another name with --profile NAME.",
+                hint="Choose another name with --profile NAME, or set it aside with --replace.",
             )
 
+    def set_aside(self) -> str | None:
+        """Rename this profile, if it exists, to a free name; return that name."""
+        if not self.exists():
+            return None
+        for number in count(1):
+            name = f"{self.name[:56]}-old{'' if number == 1 else number}"
+            other = self.folder.with_name(name)
+            if not os.path.lexists(other):
+                with profile_errors(self.folder):
+                    self.folder.rename(other)
+                return name
+        raise AssertionError
+
     def complete(self, facts: AccountFacts) -> None:
-        """Turn the pending files into the profile, after the server has accepted the keys."""
-        write_private(self._pending / "profile.json", _written(facts))
-        with local_errors(self.folder):
-            (self._pending / "link").unlink()
-            self._pending.replace(self.folder)
+        """Turn the pending files into the profile, after the server has accepted the keys.
+
+        A profile that exists is set aside.
+        """
+        write_private(self.enrolling / "profile.json", _written(facts))
+        with profile_errors(self.folder):
+            (self.enrolling / "link").unlink()
+            self.set_aside()
+            self.enrolling.replace(self.folder)
 
     def abandon(self) -> None:
         """Remove keys that the server has refused."""
         import shutil
 
-        shutil.rmtree(self._pending, ignore_errors=True)
+        shutil.rmtree(self.enrolling, ignore_errors=True)
 
     # --- keys from another machine or a recovery
 
     @contextlib.contextmanager
-    def arriving(self, facts: AccountFacts, keyfile: bytes) -> Iterator[Path]:
+    def arriving(
+        self, facts: AccountFacts, keyfile: bytes, *, current: bool = False
+    ) -> Iterator[Path]:
         """Yield a folder that becomes this profile at the end of the block; a failure removes it.
 
-        `ExistsError` if the profile is in use already.
+        `ExistsError` if the profile is in use already. One that is to be replaced is set aside;
+        but if the keys are the account's `current` ones, and it is of this account, it only gets
+        the keys and keeps its other files.
         """
         import shutil
         import tempfile
 
         self.check_free()
         above = self.folder.parent
-        with local_errors(above):
+        with profile_errors(above):
             make_private_folder(above)
             folder = Path(tempfile.mkdtemp(prefix=f".{self.name}.arriving-", dir=above))
         try:
-            write_private(folder / "identity.key", keyfile)
+            write_private(folder / _KEYFILE, keyfile)
             write_private(folder / "profile.json", _written(facts))
             yield folder
             self.check_free()
-            with local_errors(self.folder):
-                folder.replace(self.folder)
+            with profile_errors(self.folder):
+                if current and self._is_of(facts):
+                    self.replace_keyfile(keyfile)
+                    self.settle_keyfile(took_next=False)
+                    self.expect(facts.link)
+                    self.drop_ticket()
+                else:
+                    self.set_aside()
+                    folder.replace(self.folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _is_of(self, facts: AccountFacts) -> bool:
+        """Return whether this profile exists and belongs to this account with this tree."""
+        try:
+            own = self.facts()
+        except (NotFoundError, IntegrityError):
+            return False
+        return (own.link.user, own.link.host_key, own.root) == (
+            facts.link.user, facts.link.host_key, facts.root,
+        )  # fmt: skip
+
     def _read(self, name: str) -> bytes:
         path = self.folder / name
-        with local_errors(path):
+        with profile_errors(path):
             return path.read_bytes()
+
+    def _remove(self, name: str) -> None:
+        path = self.folder / name
+        with profile_errors(path):
+            path.unlink(missing_ok=True)
 
 
 def _written(facts: AccountFacts) -> bytes:
@@ -266,11 +394,9 @@ def _written(facts: AccountFacts) -> bytes:
     return json.dumps(raw, indent=1).encode()
 
 
-def default_home() -> Path:
-    """Return the default folder for the client's files."""
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("fsclient", appauthor=False, roaming=True))
+def is_profile_name(name: str) -> bool:
+    """Return whether a profile can have this name."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is not None
 
 
 def make_private_folder(path: Path) -> None:
@@ -283,5 +409,5 @@ def make_private_folder(path: Path) -> None:
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file (0600) that is whole or not there."""
-    with local_errors(path):
+    with profile_errors(path):
         files.write_private(path, data)

@@ -11,12 +11,13 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import RLock
 from typing import BinaryIO, Protocol, TextIO
 
 from fsclient.local_errors import local_errors
 from fskit.console import confirm
+from fskit.json_times import with_utc_times
 from fsproto.errors import FsError, Interrupted, UsageError
 from fsproto.names import for_terminal
 
@@ -74,19 +75,35 @@ class Ui:
     """Results, messages and questions of one program."""
 
     def __init__(
-        self, *, as_json: bool = False, quiet: bool = False, screen: Screen | None = None
+        self,
+        *,
+        as_json: bool = False,
+        quiet: bool = False,
+        screen: Screen | None = None,
+        asks: bool = True,
+        defer: Callable[[str], None] | None = None,
     ) -> None:
-        """Use `--json` and `--quiet` as given; `screen` is shared with live displays."""
+        """Use `--json` and `--quiet` as given; `screen` is shared with live displays.
+
+        Without `asks`, nothing is asked, even on a terminal. `defer` keeps warnings for later.
+        """
+        self._defer = defer
+        self._asks = asks
         self.as_json = as_json
         self.quiet = quiet
         self.screen = screen or Screen()
+
+    @property
+    def defers(self) -> bool:
+        """Whether warnings are kept for the next command."""
+        return self._defer is not None
 
     # --- messages
 
     def result(self, data: object, text: str | Sequence[str]) -> None:
         """Write a result: `data` as JSON, or `text` for people, each string a line."""
         if self.as_json:
-            write_out(json.dumps(data, ensure_ascii=False) + "\n")
+            write_out(json.dumps(with_utc_times(data), ensure_ascii=False) + "\n")
         else:
             lines = [text] if isinstance(text, str) else text
             write_out("".join(for_terminal(line) + "\n" for line in lines))
@@ -103,6 +120,9 @@ class Ui:
 
     def warn(self, sentence: str) -> None:
         """Write a warning."""
+        if self._defer is not None:
+            self._defer(sentence)
+            return
         self._tell(_NAME, sentence)
 
     def show(self, sentence: str) -> None:
@@ -163,6 +183,8 @@ class Ui:
 
     def can_ask(self) -> bool:
         """Return whether there is a terminal for questions."""
+        if not self._asks:
+            return False
         with _terminal() as terminal:
             return terminal is not None
 
@@ -265,7 +287,7 @@ def _fitted(line: str) -> str:
 
 
 def _unanswered() -> Interrupted:
-    return Interrupted("The question was not answered; nothing was done.")
+    return Interrupted("There was no answer; nothing was done.")
 
 
 @contextlib.contextmanager

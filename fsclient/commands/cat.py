@@ -6,10 +6,10 @@ import click
 
 from fsclient.app import App
 from fsclient.commands.options import older
+from fsclient.operations.wildcards import expanded
 from fsclient.transfer.get import to_stdout
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fsproto.names import parse_path
 
 
 @click.command()
@@ -22,9 +22,9 @@ def command(app: App, paths: tuple[str, ...], *, version: int | None) -> None:
     Each piece is verified before it is written. A file that was cut short is noticed only at
     its end: check the exit status before you use the output.
     """
-    places = [parse_path(path) for path in paths]
     app.content_goes_to_stdout()
     failures = Failures(app.ui)
     with app.transfer() as session, Progress(app.ui, "get", "got") as progress:
+        places = expanded(session.tree, map(app.path, paths), failures)
         to_stdout(session, places, progress, failures, version)
     failures.raise_if_any()

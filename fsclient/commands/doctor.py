@@ -14,7 +14,7 @@ from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import LIST, MANIFEST, STATE, Sighting
 from fskit.text import time_text
 from fsproto.errors import RollbackError
-from fsproto.names import for_terminal, parse_path
+from fsproto.names import for_terminal
 
 
 @click.command()
@@ -29,14 +29,14 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
     """Compare what the server shows with what this machine has seen before.
 
     Lists folders and files, at REMOTE and below (default: your whole tree), of which the server
-    shows an older version, or one that does not follow from the version that this machine has
-    seen. The server of a restored backup does this, and so does a server that hides or undoes
-    changes: ask your administrator which of the two it is.
+    shows an older version, or a version that does not follow from the last seen one. This happens
+    after the restore of a backup. It also happens if the server hides or undoes changes: ask your
+    administrator which of the two it is.
 
     With --accept, this machine forgets the versions that differ and continues from those that
     the server shows. Then put the files again that are newer on this machine.
     """
-    place = parse_path(path)
+    place = app.path(path)
     if accept_key_log:
         app.ui.confirm("Accept the server's key log in place of the one you have seen?", yes=yes)
     with (
@@ -57,7 +57,9 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
             )
         app.ui.confirm(f"Accept what the server shows at '{place}' and below?", yes=yes)
         taken = accept_shown(memory, differing)
-    app.ui.say(f"Accepted {taken} versions. Put the files again that are newer on this machine.")
+    app.ui.say(
+        f"Accepted {taken} versions. Then put again each file that is newer on this machine."
+    )
     left = len(differing) - taken
     if left:
         raise RollbackError(
@@ -90,7 +92,10 @@ def _data(one: Sighting | None) -> dict[str, Any] | None:
 
 def _lines(one: Difference) -> list[str]:
     if one.shown is None:
-        return [f"{one.path}: entry {one.seen.node.hex()[:8]} is missing", _line("seen", one.seen)]
+        what = "missing" if one.named else f"entry {one.seen.node.hex()[:8]} is missing"
+        if one.seen.what == LIST:
+            what = "the member list is missing"
+        return [f"{one.path}: {what}", _line("seen", one.seen)]
     return [
         f"{one.path}: {_KINDS[one.seen.what]}",
         _line("seen", one.seen),

@@ -15,9 +15,9 @@ from fsclient.gateway.listen import parse_place
 EXAMPLES = """\b
 Examples:
   fsclient gateway                  until Ctrl-C
-  fsclient gateway --print-config   how sftp, sshfs, rclone reach it
-  fsclient gateway --listen unix:~/.gateway.sock   out of reach of other users
-  fsclient gateway --read-only      for programs that shall change nothing
+  fsclient gateway --print-config   settings for sftp, sshfs and rclone
+  fsclient gateway --listen unix:~/.gateway.sock   for your own user alone
+  fsclient gateway --read-only      refuse all changes
 """
 DEFAULT = "127.0.0.1:2022"
 
@@ -30,9 +30,9 @@ DEFAULT = "127.0.0.1:2022"
     metavar="HOST:PORT|unix:PATH",
     help="Where to listen; a Unix socket is for you alone.",
 )
-@click.option("--read-only", is_flag=True, help="Let nothing be changed.")
+@click.option("--read-only", is_flag=True, help="Refuse all changes.")
 @click.option("--allow-remote", is_flag=True, help="Listen where other machines can connect, too.")
-@click.option("--print-config", is_flag=True, help="Show what other programs need, and end.")
+@click.option("--print-config", is_flag=True, help="Print settings for other programs, and exit.")
 @click.pass_obj
 def command(
     app: App, listen: str, *, read_only: bool, allow_remote: bool, print_config: bool
@@ -43,8 +43,8 @@ def command(
     'get'. Your own tree is at '/', files that others share with you are under '/@shared/'. A
     file gets a new version when the program closes it. An interrupted write changes nothing.
 
-    Programs log in with a key that is stored beside your identity. Every user of this machine
-    who can read that file can use the gateway while it runs.
+    Programs log in with a key that is stored next to your identity. Any user of this machine with
+    read access to that file can use the gateway while it runs.
     """
     address = parse_place(listen)
     if print_config:

@@ -5,21 +5,30 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.commands.options import Choices, choosing, older, progress_option, resuming, update
+from fsclient.commands.options import (
+    Choices,
+    choosing,
+    jobs_option,
+    older,
+    progress_option,
+    resuming,
+    update,
+)
+from fsclient.operations.wildcards import expanded
 from fsclient.transfer.get import STDOUT, Get, to_stdout
 from fsclient.transfer.options import TransferOptions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.resume import ResumeMarker
 from fsclient.transfer.run import TransferRun
-from fsproto.names import parse_path
 
 EXAMPLES = """\b
 Examples:
   fsclient get reports/q3.pdf              into the current folder
   fsclient get reports/q3.pdf new.pdf      under another name
   fsclient get photos notes.txt backup/    several things into a folder
-  fsclient get -u photos .                 a folder, but what is here already
+  fsclient get 'photos/*.jpg' backup/      all that match
+  fsclient get -u photos .                 a folder, without unchanged files
   fsclient get / everything                your whole tree
   fsclient get --version 3 notes.txt old   as 'fsclient history' numbers them
 """
@@ -31,6 +40,7 @@ Examples:
 @update
 @choosing
 @resuming
+@jobs_option
 @progress_option
 @click.pass_obj
 def command(
@@ -41,6 +51,7 @@ def command(
     update: bool,
     choices: Choices,
     no_resume: bool,
+    jobs: int,
     progress_wanted: str,
 ) -> None:
     """Get files and folders and open them here.
@@ -55,13 +66,16 @@ def command(
     continue. Symbolic links are followed only in the path that you name: a link inside the
     local folder is replaced by a file of its name, and is an error where a folder must go.
 
+    Filters (--include and others) are also for files that you name. A folder in which they leave
+    no file is not created.
+
     After a lost connection, the command reconnects. Run an interrupted command again within a
     day, in the same folder, to resume it: finished files are skipped, and partial files of 4
-    MiB or more are kept beside the target under a hidden name ('.NAME.….fs-part').
+    MiB or more are kept next to the target under a hidden name ('.NAME.….fs-part').
     '--no-resume' turns both off.
     """
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, ".")
-    places = [parse_path(source) for source in sources]
+    wanted = [app.path(source) for source in sources]
     stdout = target == STDOUT and not choices.dry_run
     if stdout:
         app.content_goes_to_stdout()
@@ -69,15 +83,19 @@ def command(
     unfinished = ResumeMarker(app.profile.folder / "unfinished", "get", paths)
     if no_resume:
         unfinished.end()
-    rules = TransferOptions(choices.excludes(), update=update, since_ns=unfinished.since_ns)
+    rules = TransferOptions(choices.filters, update=update, since_ns=unfinished.since_ns)
     with (
-        app.transfer(resume=not no_resume) as session,
+        app.transfer(resume=not no_resume, bandwidth=choices.bandwidth) as session,
+        app.movers(jobs) as movers,
         Progress(app.ui, "get", "got", progress_wanted) as progress,
     ):
+        places = expanded(session.tree, wanted, failures)
         if stdout:
             where = to_stdout(session, places, progress, failures, version)
         else:
-            task = TransferRun(session, progress, failures, actions, rules, unfinished=unfinished)
+            task = TransferRun(
+                session, progress, failures, actions, rules, unfinished=unfinished, movers=movers
+            )
             where = Get(task, version).run(places, target)
     if not choices.dry_run:
         if not failures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ from fsclient.inbox.accept import InboxAccept, alone
 from fsclient.inbox.listing import PendingDrop, RefusedDrop, Waiting, chosen, remove, waiting
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
-from fskit.text import time_text
+from fskit.text import time_column
 from fsproto.drop import DropNote
 from fsproto.errors import FsError, UsageError
 from fsproto.names import for_terminal
@@ -43,9 +44,9 @@ def _show(app: App) -> None:
     failures.raise_if_any()
 
 
-@command.command("accept", short_help="Make files in 'inbox/' of what was dropped.")
+@command.command("accept", short_help="Move dropped files into 'inbox/'.")
 @click.argument("names", nargs=-1, metavar="[NAME]…")
-@click.option("--all", "everything", is_flag=True, help="Accept all that waits.")
+@click.option("--all", "everything", is_flag=True, help="Accept all waiting drops.")
 @progress_option
 @click.pass_obj
 def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wanted: str) -> None:
@@ -60,11 +61,11 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
         raise UsageError("Give the names of drops, or --all.")
     failures, done = Failures(app.ui), []
     with (
-        app.session() as session,
+        app.transfer() as session,
         alone(app.profile.folder),
         Progress(app.ui, "accept", "accepted", progress_wanted) as progress,
     ):
-        found = waiting(session)
+        found = session.retry.run(partial(waiting, session))
         accepting = InboxAccept(session, progress, app.profile.folder)
         for one in found if everything else chosen(found, names):
             if isinstance(one, RefusedDrop):
@@ -88,7 +89,7 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
     failures.raise_if_any()
 
 
-@command.command("reject", short_help="Delete what was dropped.")
+@command.command("reject", short_help="Delete dropped files.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 @click.pass_obj
 def reject(app: App, names: tuple[str, ...]) -> None:
@@ -147,7 +148,7 @@ def _lines(found: list[PendingDrop]) -> list[str]:
         note = one.opened.note
         again = "  (accepted before)" if one.known else ""
         lines.append(
-            f"{one.id}  {size:>{width}}  {time_text(note.arrived_ms)}  {for_terminal(note.name)}"
+            f"{one.id}  {size:>{width}}  {time_column(note.arrived_ms)}  {for_terminal(note.name)}"
             f"  from {for_terminal(note.address)}, {how(note)}{again}"
         )
     return lines

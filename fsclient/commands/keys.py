@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
+from fsclient.commands.keys_passphrase import passphrase
 from fsclient.commands.keys_recovery import backup, recover
+from fsclient.commands.keys_republish import republish
 from fsclient.commands.keys_rotate import rotate
 from fsclient.commands.keys_transfer import export, import_
 from fsclient.transfer.content import checked_content
 from fsproto.errors import UsageError
-from fsproto.names import parse_path
 from fsproto.sealed.stream import content_ad
 
 
@@ -20,12 +21,13 @@ def command() -> None:
 
     Your keys exist only on this machine. 'export' and 'import' copy them to another machine of
     yours. 'backup' stores them at the server, sealed under words that you write down; 'recover'
-    gets them back on a new machine with those words and a one-time password. 'rotate' replaces
-    your keys.
+    gets them back on a new machine with those words and a one-time password. 'passphrase'
+    protects them on this machine. 'rotate' replaces your keys; 'republish' gives a server that
+    was restored from a backup your newer keys again.
     """
 
 
-for _child in (export, import_, backup, recover, rotate):
+for _child in (export, import_, backup, recover, rotate, passphrase, republish):
     command.add_command(_child)
 
 
@@ -37,10 +39,10 @@ def file(app: App, path: str) -> None:
 
     The blob is a Tink stream (AES256_GCM_HKDF_1MB) under the file key and the associated data
     shown. Salt and root belong to the salted SHA-256; the root is the name of the blob at the
-    server. With this key anybody can read this version of the file, and no other.
+    server. The key is enough to read this version of the file, and no other.
     """
     with app.session() as session:
-        found = session.tree.find(parse_path(path))
+        found = session.tree.find(app.path(path))
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have such a key.")
         session.context.authors.check_manifest(found.manifest)
@@ -52,5 +54,5 @@ def file(app: App, path: str) -> None:
         "root": content.root.hex(),
         "blob": content.root.hex(),
     }
-    app.ui.warn("This is the key of the file: everyone who has it can read this version.")
+    app.ui.warn("This is the key of the file: it is enough to read this version.")
     app.ui.result(data, [f"{name:16} {value}" for name, value in data.items()])

@@ -8,7 +8,9 @@ import os
 import click
 
 from fsclient.app import App
+from fsclient.commands.device import device_option
 from fsclient.commands.enroll import LINK
+from fsclient.commands.replacing import replacing
 from fsclient.trust.bip39 import phrase_of, secret_of
 from fsclient.ui import Ui
 from fsproto.errors import Unreachable, UsageError
@@ -21,17 +23,18 @@ from fsproto.messages.base import Done
 _COLUMNS = 3
 
 
-@click.command(short_help="Have the server keep your keys, under words of yours.")
+@click.command(short_help="Store your keys at the server, sealed under a recovery phrase.")
 @click.pass_obj
 def backup(app: App) -> None:
     """Store your keys at the server, sealed under a recovery phrase of 12 words.
 
     The phrase is created here and shown once; the server never sees it. Write it down. Keep it
-    safe from fire, and apart from your authenticator app. Never read it to anybody, not even to
+    safe from fire, and apart from your authenticator app. Never read it to a person, not even to
     an administrator: people compare the digits of 'fsclient verify', never words. A new backup
     replaces the previous one and has a phrase of its own. The command asks for a one-time
     password.
     """
+    app.keeper().identity(typed=True)
     with app.session() as session:
         facts, identity = session.facts, session.identity
         secret = RecoverySecret(identity.user, os.urandom(SECRET_SIZE))
@@ -55,22 +58,28 @@ def backup(app: App) -> None:
 @click.command(short_help="Get your keys back on a new machine.", epilog=LINK)
 @click.argument("link")
 @click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
+@device_option
 @click.pass_obj
-def recover(app: App, link: str, *, no_passphrase: bool) -> None:
+@replacing
+def recover(app: App, /, link: str, *, no_passphrase: bool, device: str | None) -> None:
     """Recover the keys that 'fsclient keys backup' stored at the server, and log in.
 
     LINK is the link of your enrolment; your administrator can show it again. The command asks
     for your recovery phrase (in scripts: FSCLIENT_RECOVERY_PHRASE), for a passphrase for your
     keys on this machine (FSCLIENT_PASSPHRASE or --no-passphrase), and for one one-time
     password.
+
+    With --replace, a profile of this account gets the keys with the new passphrase and keeps the
+    rest, for example the trash of 'sync' and the people whose keys you have compared. A profile
+    of another account is renamed.
     """
-    app.options.no_passphrase = no_passphrase
+    app.options.no_passphrase, app.options.device = no_passphrase, device
     parsed = parse_link(link)
     app.profile.check_free()
     secret = RecoverySecret(parsed.user, _asked_secret(app.ui, app.options.recovery_phrase))
-    with contextlib.closing(app.keeper().recover(parsed, secret)) as session:
+    with contextlib.closing(app.first_login().recover(parsed, secret)) as session:
         shown = session.identity.bundle.fingerprint
-    app.keep_via()
+    app.keep_choices()
     app.ui.say(f"{parsed.user} is back at {parsed.address}; your keys are in "
                f"{app.profile.folder}. The phrase stays good until the next backup.")  # fmt: skip
     app.ui.result(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from fsclient.app import App
 from fsclient.operations.rekey import Rekey
 from fsclient.session.key_rotation import rotate as replace_keys
+from fsclient.sharing.rotation import register_with_shares
 from fsclient.sharing.share import Sharing
 from fsclient.transfer.report.failures import Failures
 
@@ -17,20 +20,20 @@ from fsclient.transfer.report.failures import Failures
 def rotate(app: App, *, now: bool) -> None:
     """Replace your keys. The old keys sign the new ones, so others accept them as yours.
 
-    Use it now and then, or with --now when your keys may have been stolen. Nobody can log in with
-    the old keys. The top of your tree and everything that you share take new keys, too. All else
-    takes a new key when you next change it; until then, a thief of the old keys with access to
-    the server can read it, and can change it for devices that have not looked there since. With
-    --now, everything takes new keys at once. That takes time in a large tree and can be
-    interrupted: give the same command again to resume. A thief may have copied what the old
-    keys could read.
+    Use it from time to time, or with --now if your keys may have been stolen. The old keys can no
+    longer log in. The top of your tree and everything that you share take new keys, too. Every
+    other file and folder takes a new key when you next change it. Until then, a thief of the old
+    keys with access to the server can read it, and can change it for devices that have not looked
+    there since. With --now, everything takes new keys at once. That takes time in a large tree
+    and can be interrupted: run the command again to resume. A thief may have copied everything
+    that the old keys could read.
 
     The command asks for a one-time password. Your other sessions end. People who share with you
     renew their shares with the next command that they give. Copy the new keys to your other
     machines ('fsclient keys export' and 'import') and make a new backup.
     """
     keeper = app.keeper()
-    identity = keeper.identity()
+    identity = keeper.identity(typed=True)
     resumes = now and app.profile.is_renewing(identity.bundle.fingerprint)
     if resumes:
         app.ui.say("Your keys were replaced already; the renewal of your tree is resumed.")
@@ -39,8 +42,9 @@ def rotate(app: App, *, now: bool) -> None:
             resumes = now and app.profile.is_renewing(session.identity.bundle.fingerprint)
             identity = session.identity
             if not resumes:
+                register = partial(register_with_shares, app.ui.warn)
                 identity = replace_keys(
-                    session, app.profile, keeper.passphrase, app.with_code, renews=now
+                    session, app.profile, keeper.passphrase, app.with_code, register, renews=now
                 )
         app.drop_session()
         keeper.take(identity)

@@ -9,13 +9,14 @@ from pathlib import Path
 import click
 
 from fsclient.app import App
+from fsclient.commands.replacing import replacing
 from fsclient.local_errors import local_errors
-from fsclient.profile import AccountFacts, Profile, write_private
+from fsclient.profile import AccountFacts, Profile
 from fsclient.trust.pins import PinStore
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import Sighting
 from fsclient.ui import binary_stdin, binary_stdout
-from fskit.files import new_file
+from fskit.files import new_file, write_private
 from fsproto.errors import ExistsError, IntegrityError, UsageError, WrongPassphraseError
 from fsproto.keys.export import MAX_EXPORT, check_export, open_export, seal_export
 from fsproto.keys.key_file import seal_identity
@@ -70,13 +71,14 @@ def export(app: App, file: str, *, force: bool) -> None:
 @click.argument("file", metavar="FILE")
 @click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
 @click.pass_obj
-def import_(app: App, file: str, *, no_passphrase: bool) -> None:
+@replacing
+def import_(app: App, /, file: str, *, no_passphrase: bool) -> None:
     """Create a profile from a file that 'fsclient keys export' wrote on another machine.
 
     The command asks for the passphrase of FILE ('-' is standard input; in scripts:
     FSCLIENT_EXPORT_PASSPHRASE) and for a passphrase for your keys on this machine
-    (FSCLIENT_PASSPHRASE or --no-passphrase). Then log in with 'fsclient login'. An existing
-    profile is never replaced: use --profile NAME to create another one.
+    (FSCLIENT_PASSPHRASE or --no-passphrase). Then log in with 'fsclient login'. A profile of the
+    same name stays in the way: --profile NAME creates another one, --replace renames it.
     """
     app.options.no_passphrase = no_passphrase
     profile = app.profile
@@ -98,7 +100,7 @@ def import_(app: App, file: str, *, no_passphrase: bool) -> None:
 def _portable(app: App) -> Portable:
     """Return the contents of this profile for the export."""
     facts = app.profile.facts()
-    identity = app.keeper().identity()
+    identity = app.keeper().identity(typed=True)
     with closing(SeenVersions(app.profile.memory)) as memory:
         seen = [
             Seen(one.node, one.what, one.point.version, one.point.lineage, one.point.hash)
@@ -198,11 +200,12 @@ def _check_target(path: Path, *, force: bool) -> None:
 
 def _write(path: Path, data: bytes, *, force: bool) -> None:
     """Write a file (0600) that is whole or not there."""
-    if force:
-        write_private(path, data)
-        return
-    with local_errors(path), new_file(path) as out:
-        out.write(data)
+    with local_errors(path):
+        if force:
+            write_private(path, data)
+            return
+        with new_file(path) as out:
+            out.write(data)
 
 
 def _read(file: str) -> bytes:

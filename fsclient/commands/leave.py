@@ -8,7 +8,6 @@ from fsclient.app import App
 from fsproto.errors import UsageError
 from fsproto.messages.base import Done
 from fsproto.messages.shares import Leave
-from fsproto.names import parse_path
 
 
 @click.command()
@@ -19,10 +18,10 @@ def command(app: App, path: str) -> None:
 
     Only its owner can share it with you again. Files that you put there stay.
     """
-    place = parse_path(path)
+    place = app.path(path)
     if place.owner is None or len(place.parts) != 1:
         raise UsageError(
-            "Name what was shared with you, as 'fsclient shares' does: fsclient leave alice:reports"
+            "Give the path as 'fsclient shares' shows it: fsclient leave alice:reports"
         )
     with app.session() as session:
         found = session.tree.find(place)

@@ -9,18 +9,17 @@ from fsclient.transfer.put import ensure_folder
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.nodes import must_be_folder
 from fsproto.errors import ExistsError, FsError
-from fsproto.names import parse_path
 
 
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="REMOTE…")
-@click.option("-p", "parents", is_flag=True, help="It is no error if the folder is there already.")
+@click.option("-p", "parents", is_flag=True, help="No error if the folder exists.")
 @click.pass_obj
 def command(app: App, paths: tuple[str, ...], *, parents: bool) -> None:
     """Create folders, with the missing folders above them."""
     failures, made = Failures(app.ui), []
     with app.session() as session:
-        for path in [parse_path(path) for path in paths]:
+        for path in map(app.path, paths):
             try:
                 found = session.tree.reach(path)[-1]
                 if len(found.path.parts) == len(path.parts):

@@ -15,7 +15,7 @@ from fsproto.link import Address
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
-@click.option("--read-only", is_flag=True, help="Let nothing be changed.")
+@click.option("--read-only", is_flag=True, help="Refuse all changes.")
 @click.pass_obj
 def command(app: App, folder: Path, *, read_only: bool) -> None:
     """Mount your files as a local folder, until Ctrl-C or until it is unmounted.

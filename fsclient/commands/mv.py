@@ -5,18 +5,19 @@ from __future__ import annotations
 import click
 
 from fsclient.app import App
-from fsclient.operations.move import check_movable, move
+from fsclient.operations.move import check_movable, move, target_of
+from fsclient.operations.wildcards import Places, expanded
 from fsclient.session.session import Session
 from fsclient.transfer.report.failures import Failures
-from fsclient.tree.nodes import TreeNode, must_be_folder
-from fsclient.tree.tree import Tree
-from fsproto.errors import ExistsError, FsError, UsageError
-from fsproto.names import RemotePath, parse_path
+from fsclient.tree.nodes import TreeNode
+from fsproto.errors import ExistsError, UsageError
+from fsproto.names import RemotePath
 
 EXAMPLES = """\b
 Examples:
   fsclient mv draft.txt final.txt          another name
-  fsclient mv a.txt b.txt archive/         into a folder that is there
+  fsclient mv a.txt b.txt archive/         into an existing folder
+  fsclient mv '*.pdf' archive/             all that match
 """
 
 
@@ -32,30 +33,28 @@ def command(app: App, paths: tuple[str, ...], *, force: bool) -> None:
     never replaced. Content is not sent again.
     """
     if len(paths) < 2:  # noqa: PLR2004 - what and where to
-        raise UsageError("What is to be moved, and where to? fsclient mv OLD NEW")
-    *sources, target = [parse_path(path) for path in paths]
+        raise UsageError("Give the old and the new path: fsclient mv OLD NEW")
+    *wanted, target = map(app.path, paths)
     failures, moved = Failures(app.ui), []
     with app.session() as session:
-        folder, name = _target(session.tree, target, several=len(sources) > 1)
+        sources = expanded(session.tree, wanted, failures)
+        folder, name = target_of(session.tree, target, several=len(sources) > 1)
+        gone, taken = Places(session.tree), set[str]()
         for source in sources:
-            try:
+            if gone.have(source):
+                continue  # it went with its folder
+            with failures.noted():
+                if (name or source.name) in taken:
+                    new = folder.path.child(name or source.name)
+                    raise ExistsError(f"'{new}' was just moved there from another place.")
                 new = _move(app, session, source, folder, name, force=force)
-            except FsError as error:
-                failures.note(error)
-                continue
-            moved.append({"from": str(source), "to": str(new)})
-            app.ui.say(f"moved {source} to {new}" if new != source else f"{new} is there already")
+                taken.add(new.name)
+                moved.append({"from": str(source), "to": str(new)})
+                told = f"moved {source} to {new}"
+                app.ui.say(told if new != source else f"{new} is there already")
+                gone.add(source)
     app.ui.result_of(moved=moved, failed=failures.data)
     failures.raise_if_any()
-
-
-def _target(tree: Tree, target: RemotePath, *, several: bool) -> tuple[TreeNode, str]:
-    """Return the target folder, and the new name there; an empty name keeps the old one."""
-    reached = tree.reach(target)[-1]
-    there = len(reached.path.parts) == len(target.parts)
-    into = several or target.names_folder or (there and reached.is_folder)
-    folder = tree.find(target if into else target.parent)
-    return must_be_folder(folder), "" if into else target.name
 
 
 def _move(

@@ -9,7 +9,7 @@ import pyotp
 
 from fsclient.app import App
 from fsclient.session.session import Session
-from fsproto.errors import LoginRefused, UsageError
+from fsproto.errors import LoginRefused, RemoteProtocolError, UsageError
 from fsproto.messages.account import ConfirmSecret, NewSecret, RotateSecret
 from fsproto.messages.base import Done
 from fsproto.qr import drawn
@@ -24,7 +24,7 @@ def command() -> None:
 
 @command.command("rotate", short_help="Give your authenticator app a new secret.")
 @click.option("--issuer", metavar="NAME", default="fsd", show_default=True,
-              help="What an authenticator app calls the entry.")  # fmt: skip
+              help="Name of the entry in the authenticator app.")  # fmt: skip
 @click.pass_obj
 def rotate(app: App, issuer: str) -> None:
     """Create a new one-time password secret, show it as a QR code, and use its first code.
@@ -34,6 +34,8 @@ def rotate(app: App, issuer: str) -> None:
     command again. Without a terminal, the new secret is printed as the result, and its first
     code that is used ends the old secret.
     """
+    if not issuer.isprintable() or ":" in issuer:
+        raise UsageError("An issuer has printable characters other than ':'.")
     with app.session() as session:
         made = app.with_code(lambda code: session.connection.call(RotateSecret(code), NewSecret))
         user = session.identity.user
@@ -54,8 +56,8 @@ def rotate(app: App, issuer: str) -> None:
 
 def _uri(made: NewSecret, user: str, issuer: str) -> str:
     digest = {"SHA1": hashlib.sha1, "SHA256": hashlib.sha256, "SHA512": hashlib.sha512}
-    if made.algorithm not in digest or not issuer.isprintable() or ":" in issuer:
-        raise UsageError("An issuer has printable characters other than ':'.")
+    if made.algorithm not in digest:
+        raise RemoteProtocolError("The server chose an unknown algorithm for codes.")
     totp = pyotp.TOTP(
         made.secret, digits=made.digits, digest=digest[made.algorithm], interval=made.period
     )
@@ -77,9 +79,9 @@ def _confirm(app: App, session: Session) -> None:
         except LoginRefused:
             if not tries_left:
                 raise LoginRefused(
-                    "The new secret was not confirmed; the old one goes on.",
+                    "The new secret was not confirmed; the old one stays valid.",
                     hint="Give the same command again, and scan the code that it shows then.",
                 ) from None
-            app.ui.warn("This code is not one of the new secret; check the clock of your app.")
+            app.ui.warn("This code does not belong to the new secret; check the clock of your app.")
         else:
             return

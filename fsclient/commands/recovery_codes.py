@@ -25,4 +25,4 @@ def command(app: App) -> None:
         {"recovery_codes": made.codes},
         [f"{number:2}  {code}" for number, code in enumerate(made.codes, 1)],
     )
-    app.ui.say("Each works once. Codes made earlier are void.")
+    app.ui.say("Each code works once. Earlier codes are void.")

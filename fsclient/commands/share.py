@@ -13,22 +13,22 @@ from fsclient.sharing.share import Sharing
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import NotFoundError
 from fsproto.keys.grants import Role
-from fsproto.names import clean_group, clean_user, parse_path
+from fsproto.names import clean_group, clean_user
 
 EXAMPLES = """\b
 Examples:
-  fsclient share reports alice         alice may read what is and comes there
+  fsclient share reports alice         alice may read it, and later additions
   fsclient share inbox alice --write   … and may change it
-  fsclient share reports @team         all who are in the group now, once you
-                                       have seen who that is
+  fsclient share reports @team         the present members of the group; you
+                                       confirm the list
 """
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("path", metavar="REMOTE")
 @click.argument("user", metavar="USER|@GROUP")
-@click.option("--write", is_flag=True, help="Let them change what is in the folder as well.")
-@click.option("--yes", "-y", is_flag=True, help="Share with all who are in the group, unasked.")
+@click.option("--write", is_flag=True, help="Allow changes, too.")
+@click.option("--yes", "-y", is_flag=True, help="Share with the members of a group without asking.")
 @click.pass_obj
 def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
     """Share a file or folder of yours with a user, who sees it as 'YOU:REMOTE'.
@@ -44,7 +44,7 @@ def command(app: App, path: str, user: str, *, write: bool, yes: bool) -> None:
     """
     group = clean_group(user[1:]) if user.startswith(SIGN) else None
     user = clean_user(user) if group is None else user
-    place = parse_path(path)
+    place = app.path(path)
     role = Role.WRITER if write else Role.READER
     with app.session() as session:
         found = session.tree.find(place)
@@ -95,7 +95,7 @@ def _share_with_group(
     if new:
         check_room(found, share, new)
         who = listed(new)
-        app.ui.confirm(f"Share '{found.path}' with {who}, who {_may(role)} it then?", yes=yes)
+        app.ui.confirm(f"Share '{found.path}' with {who} ({_may(role)})?", yes=yes)
         sharing.give_group(found, group, {user: bundles[user] for user in new}, role)
     shown = _seen_as(session, found)
     see = f"see{'s' if len(new or bundles) == 1 else ''} it as '{shown}'"
@@ -103,7 +103,7 @@ def _share_with_group(
     app.ui.say(f"{who} {_may(role)} '{found.path}'{already}, and {see}.")
     more = [user for user in new or bundles if _by_another_way(share, user, group) > role]
     if more:
-        app.ui.say(f"{listed(more)} may change it all the same, by another way: 'fsclient shares'.")
+        app.ui.say(f"{listed(more)} may also change it, by another way: 'fsclient shares'.")
     app.ui.result_of(
         path=str(found.path),
         group=group,

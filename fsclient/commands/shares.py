@@ -17,7 +17,7 @@ from fsclient.transfer.report.failures import Failures
 from fsclient.tree.contents import RefusedShare
 from fsclient.tree.nodes import TreeNode
 from fsproto.keys.member_list import ALONE
-from fsproto.names import for_terminal, parse_path
+from fsproto.names import for_terminal
 
 SHOWN_OF_ONE = 20
 """Shares of one other user that are opened and shown; each takes more than a millisecond."""
@@ -30,10 +30,10 @@ SHOWN_OF_ONE = 20
 def command(app: App, path: str | None, *, whole: bool) -> None:
     """Show what you share with whom, and what others share with you.
 
-    Of each other user, 20 files and folders are shown, unless you say --all; 'fsclient block USER'
-    refuses those of a user.
+    For each other user, it shows up to 20 files and folders; --all shows all. 'fsclient block
+    USER' refuses the shares of a user.
 
-    With REMOTE: everybody who can see it, through its own share or that of a folder above it.
+    With REMOTE: all users with access to it, by its own share or by that of a folder above it.
     Members who rotated their keys are re-encrypted to automatically. For groups, it lists new
     members who do not have access yet and former members who still do.
     """
@@ -41,7 +41,7 @@ def command(app: App, path: str | None, *, whole: bool) -> None:
     with app.session() as session:
         sharing = Sharing(session, app.ui)
         if path is not None:
-            found = session.tree.find(parse_path(path))
+            found = session.tree.find(app.path(path))
             sharing.own().check(found)
             own = [share for share in sharing.own().shares if share.shows(found)]
             data = {"by_me": _by_me(session, own)}

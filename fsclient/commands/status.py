@@ -13,7 +13,10 @@ from fsproto.messages.account import Status as Answer
 @click.command()
 @click.pass_obj
 def command(app: App) -> None:
-    """Show the session, the server, and what your account stores.
+    """Show the session, the server, what your account stores, and what is still to do.
+
+    A backup of your keys, and recovery codes, are to do until the server has them. Only the
+    server knows: it could say that they exist although they do not.
 
     The quota counts the newest versions in your tree: their sealed size and their number. Older
     versions and removed files are stored for a while and do not count.
@@ -38,6 +41,8 @@ def command(app: App) -> None:
             "used_bytes": status.used_bytes,
             "quota_bytes": status.quota_bytes,
             "quota_files": status.quota_files,
+            "key_backup": status.key_backup,
+            "recovery_codes": status.recovery_codes,
         },
         [
             f"user     {link.user}",
@@ -45,8 +50,19 @@ def command(app: App) -> None:
             f"session  until {time_text(ends)}",
             f"stored   {stored}",
             f"quota    {_quota(status)}",
+            *_to_do(status),
         ],
     )
+
+
+def _to_do(status: Status) -> list[str]:
+    """Return what protects the account against a loss and is not done yet."""
+    steps = []
+    if not status.key_backup:
+        steps.append("fsclient keys backup      if this machine is lost, your files are not")
+    if not status.recovery_codes:
+        steps.append("fsclient recovery-codes   to log in when your phone is lost")
+    return [f"{'to do' if at == 0 else '':7}  {step}" for at, step in enumerate(steps)]
 
 
 def _quota(status: Status) -> str:

@@ -13,14 +13,14 @@ from fsclient.sharing.share import Sharing
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import NotFoundError
-from fsproto.names import RemotePath, clean_group, clean_user, parse_path
+from fsproto.names import RemotePath, clean_group, clean_user
 
 
 @click.command()
 @click.argument("path", metavar="REMOTE")
 @click.argument("user", metavar="USER|@GROUP")
 @click.option("--now", is_flag=True, help="Give new keys to everything in the folder at once.")
-@click.option("--yes", "-y", is_flag=True, help="Take it from all who came by a group, unasked.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask before the share with a group ends.")
 @click.pass_obj
 def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
     """Stop sharing a file or folder with a user.
@@ -35,13 +35,12 @@ def command(app: App, path: str, user: str, *, now: bool, yes: bool) -> None:
     for example an entry that does not verify, is named and skipped; with --now, the exit status
     is then not 0.
 
-    With @GROUP, the share ends for everybody who has it through that group, whether or not they
-    are still in the group; you confirm the list. A person who has access in another way keeps
-    it.
+    With @GROUP, the share ends for each member of it who was added by that group, even if they
+    have left the group; you confirm the list. A person with access in another way keeps it.
     """
     group = clean_group(user[1:]) if user.startswith(SIGN) else None
     user = clean_user(user) if group is None else user
-    place, failures = parse_path(path), Failures(app.ui)
+    place, failures = app.path(path), Failures(app.ui)
     with app.session() as session:
         found, sharing = session.tree.find(place), Sharing(session, app.ui)
         lost = [user] if group is None else []
@@ -73,7 +72,7 @@ def _take_group(
 ) -> tuple[bool, list[str]]:
     """Remove a group from a share.
 
-    Return whether the group had members in the share, and the users who lost access.
+    Return whether the group had members in the share, and the names of users without access now.
     """
     sharing.check_place(found)
     those = leaving(sharing.of(found), group)
@@ -84,14 +83,21 @@ def _take_group(
     for one in those:
         role = None if one.stays is None else one.stays.name.lower()
         tell(f"  {one.user}  " + ("loses it" if role is None else f"keeps it otherwise, as {role}"))
-    whom = listed(lost) if lost else f"nobody, and end what they have by @{group}"
-    app.ui.confirm(f"Take '{found.path}' from {whom}?", yes=yes)
+    question = (
+        f"Take '{found.path}' from {listed(lost)}?"
+        if lost
+        else f"End the access to '{found.path}' by @{group}? Its members keep access otherwise."
+    )
+    app.ui.confirm(question, yes=yes)
     sharing.take_group(found, group, [one.user for one in those])
     return True, lost
 
 
 def _renew(app: App, session: Session, place: RemotePath, left: list[LeftBehind]) -> int:
-    """Give new keys to everything in a folder; add what is left to `left`, return their number."""
+    """Give new keys to everything in a folder; return their number.
+
+    Append the nodes that could not be re-keyed to `left`.
+    """
     top = session.tree.find(place)
     if not top.is_folder:
         return 0

@@ -22,20 +22,20 @@ same on both sides, each of you has the true keys of the other:
 _IN_A_ROW = 4
 _NOT_THE_PHRASE = (
     "Compare these digits, never words: the 12 words of a recovery phrase are a secret. "
-    "Do not read them to anybody."
+    "Never read them out."
 )
 
 
 @click.command(epilog=EXAMPLES)
 @click.argument("user")
-@click.option("--confirm", is_flag=True, help="You have compared: take these keys for theirs.")
+@click.option("--confirm", is_flag=True, help="Mark the user's keys as compared.")
 @click.option("--qr", is_flag=True, help="Show the digits as a QR code as well.")
 @click.pass_obj
 def command(app: App, user: str, *, confirm: bool, qr: bool) -> None:
     """Show a safety number to compare with USER, and the fingerprints of both keys.
 
     A safety number has 60 digits. It is no secret, and it is not your recovery phrase: never
-    read the words of that phrase to anybody, not even to an administrator.
+    read the words of that phrase to another person, not even to an administrator.
 
     --confirm marks the keys as compared. Use it also to accept new keys after the administrator
     has reset the old ones: ask the user first whether that is true.

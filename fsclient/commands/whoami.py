@@ -12,7 +12,7 @@ from fsclient.app import App
 def command(app: App) -> None:
     """Show your user name, the server, and the fingerprints of both.
 
-    The server is not asked. Your passphrase is, if your keys have one.
+    This needs no connection to the server. If your keys have a passphrase, it asks for it.
     """
     facts = app.profile.facts()
     shown = app.keeper().identity().bundle.fingerprint

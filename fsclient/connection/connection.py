@@ -6,24 +6,23 @@ import os
 import select
 import socket
 import time
-from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from fsclient.connection.line import line_to
+from fsclient.connection.parked import ParkedAnswers, number_of
+from fsclient.connection.refusals import error_of
 from fsclient.connection.retry import Timeouts
 from fsproto.errors import (
-    ConflictError,
     ConnectionLost,
     FsError,
-    NotFoundError,
     NotFsdError,
     RemoteProtocolError,
     Unreachable,
-    from_wire,
 )
 from fsproto.limits import MAX_RECORD
-from fsproto.link import Address, EnrollLink
+from fsproto.link import EnrollLink
 from fsproto.messages import Failure, Message
 from fsproto.wire.connection import (
     RECORD_ROOM,
@@ -39,16 +38,10 @@ from fsproto.wire.frames import SMALL, FrameBuffers
 from fsproto.wire.handshake import ClientHandshake
 
 if TYPE_CHECKING:
+    from fsclient.connection.bandwidth import Bandwidth, LimitedSocket
     from fsclient.connection.proxy_command import ProxyCommand
 
 M = TypeVar("M", bound=Message)
-
-_LONGEST_SENTENCE = 500
-"""Most characters of a server's sentence that the client prints."""
-
-
-class SaidToBeAbsentError(ConflictError):
-    """The server says that it does not have what was asked for; nothing proves it."""
 
 
 class ServerConnection:
@@ -65,8 +58,8 @@ class ServerConnection:
         """Connect and exchange keys up to where a first message can be sent.
 
         `after` is the `last_request` of the connection whose place this one takes, if there is
-        one: who still waits for an answer over that is told that it is lost. `via` is the command
-        line of a program that carries the connection, if any does.
+        one: an answer that is still awaited over that connection is lost. `via` is the command line
+        of a program that carries the connection, if there is one.
 
         Raises `Unreachable` and its kinds, and `HostKeyError` unless the host key is the pinned
         one; in that case nothing but a hello was sent.
@@ -79,7 +72,7 @@ class ServerConnection:
         self._request = self._first = after
         self._awaited: set[int] = set()
         self._came: dict[int, Control] = {}
-        self._early: dict[int, deque[Control | Data]] = {}
+        self._early = ParkedAnswers()
         """Answers of requests that the caller reads later, after a request in between."""
         self._outgoing = FrameBuffers()
         self._plain: memoryview | None = None
@@ -87,11 +80,12 @@ class ServerConnection:
         self._opened = False
         self._proxy: ProxyCommand | None = None
         with self._translated():
-            self._socket, self._proxy = line_to(link.address, self._patience, via)
+            self._line, self._proxy = line_to(link.address, self._patience, via)
+            self._socket: socket.socket | LimitedSocket = self._line
             self._opened = True
         try:
             with self._translated():
-                self._socket.sendall(self._connection.start())
+                self._line.sendall(self._connection.start())
                 self._held = self._reply()
                 self._socket.settimeout(self._patience.silence_s)
         except ConnectionLost:
@@ -131,9 +125,14 @@ class ServerConnection:
         """
         return self.usable and not self._readable()
 
+    def limit(self, bandwidth: Bandwidth | None) -> None:
+        """Keep to a limit of bandwidth from now on, or to none."""
+        self._socket = self._line if bandwidth is None else bandwidth.on(self._line)
+
     def close(self) -> None:
         """Close the socket."""
         self._socket.close()
+        self._early.close()
         if self._proxy is not None:
             self._proxy.close()
 
@@ -148,8 +147,8 @@ class ServerConnection:
     def send(self, message: Message, *, ahead: bool = False) -> int:
         """Send a request without waiting; return its number.
 
-        A request that is sent `ahead` has one answer, and the caller may read it after the answers
-        of later requests. The caller reads all other answers in the order of the requests.
+        A request sent `ahead` has one answer, and the caller may read it after the answers of
+        later requests. The caller reads all other answers in the order of the requests.
         """
         self._request += 1
         if ahead:
@@ -173,12 +172,12 @@ class ServerConnection:
         self._awaited.add(request)
         while self._readable():
             if not self._set_aside(self._event()):
-                raise self._broken("The server spoke without being asked.")
+                raise self._broken("The server sent a message without a request.")
         failed = self._came.pop(request, None)
         if failed is not None:
             if isinstance(failed.message, Failure):
-                raise _error(failed.message)
-            raise self._broken("The server gave an answer to another question.")
+                raise error_of(failed.message)
+            raise self._broken("The server answered another request.")
 
     def _put(self, data: bytes | memoryview) -> None:
         with self._translated():
@@ -211,10 +210,7 @@ class ServerConnection:
                 return
             if not came:
                 raise TimeoutError
-            event = self._event()
-            if not 0 < _number_of(event) <= self._request:
-                raise self._broken("The server spoke without being asked.")
-            self._keep(event)
+            self._keep(self._event())
 
     # --- receiving
 
@@ -232,7 +228,7 @@ class ServerConnection:
                 self._socket.settimeout(self._patience.silence_s)
         if isinstance(event, Control) and isinstance(event.message, kinds):
             return event.message
-        raise self._broken("The server gave an answer to another question.")
+        raise self._broken("The server answered another request.")
 
     def next_of(self, request: int, into: memoryview | None = None) -> Control | Data:
         """Return the next answer or segment of `request`; raise the failure of the request.
@@ -241,9 +237,7 @@ class ServerConnection:
         """
         event: Control | Data | None = self._came.pop(request, None)
         if event is None and request in self._early:
-            event = self._early[request].popleft()
-            if not self._early[request]:
-                del self._early[request]
+            event = self._early.take(request)
         while event is None:
             if request <= self._first:
                 raise ConnectionLost(f"The connection to {self._where} was lost.")
@@ -254,7 +248,7 @@ class ServerConnection:
         match event:
             case Control(number, message) if number == request:
                 if isinstance(message, Failure):
-                    raise _error(message)
+                    raise error_of(message)
                 return event
             case Data(stream) if stream == request:
                 return event
@@ -278,17 +272,23 @@ class ServerConnection:
         What comes before it is kept for those who asked for it.
         """
         request = self.send(message)
-        while True:
-            event = self._event()
-            self._keep(event)
-            if not 0 < _number_of(event) < request:
-                return self.answer(request, *kinds)
+        number = 0
+        while number != request:
+            number = self._keep(self._event())
+        return self.answer(request, *kinds)
 
-    def _keep(self, event: Control | Data) -> None:
-        """Store an answer of a request until the caller reads it."""
+    def _keep(self, event: Control | Data) -> int:
+        """Store an answer until the caller reads it; return the number of its request."""
+        number = number_of(event)
+        if not self._first < number <= self._request:
+            raise self._broken("The server sent a message without a request.")
         if not self._set_aside(event):
-            event = _kept(event) if isinstance(event, Data) else event
-            self._early.setdefault(_number_of(event), deque()).append(event)
+            try:
+                self._early.add(event)
+            except FsError:
+                self.close()  # an answer is missing from now on
+                raise
+        return number
 
     def _event(self, into: memoryview | None = None) -> Control | Data:
         while True:
@@ -324,7 +324,7 @@ class ServerConnection:
         if self._proxy is not None:
             return self._proxy.failed()
         return NotFsdError(
-            f"What answers at {self._where} ended the connection at once.",
+            f"The server at {self._where} ended the connection at once.",
             hint="It may not be an fsd, or it may be overloaded; check host and port.",
         )
 
@@ -369,48 +369,6 @@ class ServerConnection:
             ) from None
 
 
-def _number_of(event: Control | Data) -> int:
-    return event.request if isinstance(event, Control) else event.stream
-
-
 def _kept(segment: Data) -> Data:
     """Return a segment with memory of its own: that which it came in is used again."""
     return Data(segment.stream, segment.index, memoryview(bytes(segment.payload)))
-
-
-def line_to(
-    address: Address, patience: Timeouts, via: str | None
-) -> tuple[socket.socket, ProxyCommand | None]:
-    """Open a TCP connection to a server, or start the proxy command that carries it."""
-    if via:
-        from fsclient.connection.proxy_command import ProxyCommand
-
-        proxy = ProxyCommand(via)
-        proxy.socket.settimeout(patience.via_s)
-        return proxy.socket, proxy
-    sock = connected(address, patience.connect_s)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock, None
-
-
-def connected(address: Address, patience_s: float) -> socket.socket:
-    """Return a socket that is connected to an address; `OSError` if that fails."""
-    # Given text, Python would load the tables of international names even for plain ASCII.
-    host = address.host.encode() if address.host.isascii() else address.host
-    return socket.create_connection((host, address.port), patience_s)  # type: ignore[arg-type]
-
-
-def _error(message: Failure) -> FsError:
-    """Return the error that the server reports.
-
-    Only a folder's signature proves that something is absent, never the server's statement. If a
-    signature proved that a node exists and the server now reports it as absent, then it was removed
-    in the meantime, or the server withholds it.
-    """
-    error = from_wire(message.code, message.sentence[:_LONGEST_SENTENCE])
-    if isinstance(error, NotFoundError):
-        return SaidToBeAbsentError(
-            f"The server no longer has the requested data: {error.sentence}",
-            hint="It may have just been removed; try again.",
-        )
-    return error

@@ -8,6 +8,7 @@ asks its questions at the terminal itself. Not on Windows: no program there take
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import socket
 import subprocess
@@ -18,6 +19,8 @@ from fsproto.names import for_terminal
 
 _SOON_S = 2.0
 """For the program to end once its connection has."""
+_LAST_BYTES = 4096
+"""Bytes at the end of the program's output that are searched for its last line."""
 _LONGEST = 300
 """Characters of the program's own words that a person is shown."""
 _HINT = (
@@ -56,8 +59,9 @@ class ProxyCommand:
         """Return why there is no connection, in the program's own last words."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_SOON_S)
-        self._said.seek(0)
-        lines = self._said.read().decode("utf-8", "replace").splitlines()
+        # A server chooses what OpenSSH prints, so only the end is read.
+        self._said.seek(max(0, self._said.seek(0, os.SEEK_END) - _LAST_BYTES))
+        lines = self._said.read(_LAST_BYTES).decode("utf-8", "replace").splitlines()
         words = next((line.strip() for line in reversed(lines) if line.strip()), "")
         if not words:
             status = self._process.poll()
@@ -93,7 +97,7 @@ def _pair() -> tuple[socket.socket, socket.socket]:
     made = getattr(socket, "socketpair", None)
     if made is None or not hasattr(socket, "AF_UNIX"):
         raise UsageError(
-            "On this system no program can carry the connection.",
+            "This system cannot connect through a program.",
             hint="Have ssh forward a port instead (-L), and repin to it.",
         )
     ours, theirs = made()

@@ -42,6 +42,33 @@ def can_go_on(error: FsError) -> bool:
     return error.is_final or isinstance(error, Unreachable | LoginRefused)
 
 
+class Backoff:
+    """Growing pauses between attempts to reach a server; each is twice the last."""
+
+    def __init__(self, first_s: float, longest_s: float) -> None:
+        """Take the first pause and the longest one, in seconds."""
+        self._first_s = self._next_s = first_s
+        self._longest_s = longest_s
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether the next pause is the first one."""
+        return self._next_s == self._first_s
+
+    def reset(self) -> None:
+        """Start with the first pause again."""
+        self._next_s = self._first_s
+
+    def next_s(self) -> float:
+        """Return the next pause in seconds, shortened by up to half.
+
+        Clients that lost their connections at the same moment must not all reconnect at once.
+        """
+        pause_s = self._next_s * random.uniform(0.5, 1.0)  # noqa: S311
+        self._next_s = min(2 * self._next_s, self._longest_s)
+        return pause_s
+
+
 class NoRetry:
     """Fails when the connection is lost; the base class of `Reconnecting`."""
 
@@ -49,6 +76,10 @@ class NoRetry:
     """Whether client and server keep interrupted transfers, so that they can be resumed."""
     unfinished = False
     """Whether an interrupted transfer was kept, so that the same command resumes it."""
+
+    def __init__(self, *, briefly: Callable[[], None] | None = None) -> None:
+        """`briefly` replaces the connection within a few seconds, without a question."""
+        self._briefly = briefly
 
     def run(self, work: Callable[[], T]) -> T:
         """Run work that is safe to repeat any number of times, such as a query."""
@@ -63,7 +94,9 @@ class NoRetry:
 
         Raise an error if that is impossible. From now on, a lost connection is final.
         """
-        raise ConnectionLost
+        if self._briefly is None:
+            raise ConnectionLost
+        self._briefly()
 
     def progressed(self) -> None:
         """Note progress; the next loss of the connection gets the full time again."""
@@ -85,15 +118,15 @@ class Reconnecting(NoRetry):
     ) -> None:
         """Initialise; `reconnect` replaces the connection, `where` is the server's name.
 
-        `briefly` does the same within a few seconds, without a question.
+        `briefly` is as for `NoRetry`.
         """
+        super().__init__(briefly=briefly)
         self._reconnect = reconnect
-        self._briefly = briefly
         self._where = where
         self._ui = ui
         self._patience = patience
         self._since: float | None = None
-        self._pause_s = patience.first_pause_s
+        self._pauses = Backoff(patience.first_pause_s, patience.longest_pause_s)
 
     def run(self, work: Callable[[], T]) -> T:
         """Run work; if the connection is lost, run it again over a new connection."""
@@ -114,16 +147,13 @@ class Reconnecting(NoRetry):
         news = self._since is None
         if self._since is None:
             self._since = time.monotonic()
-            self._pause_s = self._patience.first_pause_s
+            self._pauses.reset()
         ends = self._since + self._patience.give_up_s
         while time.monotonic() < ends and not isinstance(lost, VersionMismatchError):
             if news:
                 self._ui.warn(f"The connection to {self._where} was lost; connecting again …")
                 news = False
-            # Clients that lost their connections at the same moment must not all reconnect at once.
-            pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311
-            self._pause_s = min(2 * self._pause_s, self._patience.longest_pause_s)
-            time.sleep(min(pause_s, max(0.0, ends - time.monotonic())))
+            time.sleep(min(self._pauses.next_s(), max(0.0, ends - time.monotonic())))
             try:
                 self._reconnect()
             except Unreachable as still:
@@ -145,8 +175,7 @@ class Reconnecting(NoRetry):
 
         Raise an error if that is impossible. From now on, a lost connection is final.
         """
-        if self._briefly is None or self._since is not None:  # the connection was lost before
+        if self._since is not None:  # the connection was lost before
             raise ConnectionLost
-        self._ui.say("Storing what has arrived; another Ctrl-C ends the command at once.")
         self._patience = replace(self._patience, give_up_s=0.0)
-        self._briefly()
+        super().reconnect_briefly()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 
-from fsclient.gateway.lookup import GatewayNode
+from fsclient.gateway.nodes import GatewayNode
 from fsclient.gateway.open_write import OpenWrite
+from fskit.sftp.packets import Attributes
 from fsproto.sealed.manifest import Mode
 
 _FOLDER = stat.S_IFDIR | 0o700
 _LINK = stat.S_IFLNK | 0o777
+_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,14 @@ class FileAttributes:
     def is_folder(self) -> bool:
         """Return whether the node is a folder."""
         return stat.S_ISDIR(self.mode)
+
+    def described(self, mtime_ns: int | None, mode: Mode | None) -> FileAttributes:
+        """Return the attributes of a file with another time and mode, where they are given."""
+        return FileAttributes(
+            self.mode if mode is None else _file_mode(mode),
+            self.size,
+            self.mtime_ns if mtime_ns is None else mtime_ns,
+        )
 
 
 def facts_of(node: GatewayNode) -> FileAttributes:
@@ -52,3 +62,19 @@ def _file_mode(mode: Mode) -> int:
 def mode_for(permissions: int) -> Mode:
     """Return the mode to store for POSIX permissions: whether the owner may execute the file."""
     return Mode.EXECUTABLE if permissions & stat.S_IXUSR else Mode.REGULAR
+
+
+def wishes(wanted: Attributes) -> tuple[int | None, Mode | None]:
+    """Return the requested time and mode; file owners and access times are not stored."""
+    mtime_ns = wanted.times[1] * _NS if wanted.times is not None else None
+    mode = mode_for(wanted.permissions) if wanted.permissions is not None else None
+    return mtime_ns, mode
+
+
+def describe(writing: OpenWrite, wanted: Attributes) -> None:
+    """Set size, time and permissions of a file that is being written."""
+    if wanted.size is not None:
+        writing.truncate(wanted.size)
+    mtime_ns, mode = wishes(wanted)
+    if mtime_ns is not None or mode is not None:
+        writing.describe(mtime_ns, mode)

@@ -63,7 +63,8 @@ class ConfigFiles:
 def _reached(address: Place) -> list[str]:
     """Return the lines of an OpenSSH configuration that say how a gateway is reached."""
     if isinstance(address, Address):
-        return [f"  HostName {address.host}", f"  Port {address.port}"]
+        host = address.host.replace("%", "%%")  # the sign of an IPv6 zone
+        return [f"  HostName {host}", f"  Port {address.port}"]
     command = shlex.join([sys.executable, "-I", pass_socket.__file__, str(address.path)])
     return [f"  ProxyCommand {command.replace('%', '%%')}", "  ProxyUseFdpass yes"]
 
@@ -125,7 +126,7 @@ def _rclone_over_ssh(keys: GatewayKeys) -> list[str]:
 def rclone_options(keys: GatewayKeys, user: str, address: Address) -> list[str]:
     """Return the options of an rclone remote, quoted for a shell."""
     options = {
-        "host": address.host,
+        "host": f"[{address.host}]" if ":" in address.host else address.host,
         "port": str(address.port),
         "user": user,
         "key_file": str(keys.client_key),
@@ -136,5 +137,6 @@ def rclone_options(keys: GatewayKeys, user: str, address: Address) -> list[str]:
 
 
 def _quoted(path: Path) -> str:
-    """Return a path as `ssh_config` takes one: in quotes, its per cent signs doubled."""
-    return '"' + str(path).replace("%", "%%") + '"'
+    """Return a path as `ssh_config` takes one: in quotes, with its special characters escaped."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

@@ -1,9 +1,9 @@
 """The content of one file version: segments that open in any order, verified against its root.
 
 Each segment by itself proves that it was sealed under the file's key, for this version and for this
-position. A member who has the key and colludes with the server could still forge segments; only the
-signed root prevents that. So the reader keeps the leaves of all received segments, and returns the
-last missing segment only if the root over all leaves is the signed root. A reader of a whole file
+position. A member with the key who colludes with the server could still forge segments; only the
+signed root prevents that. So the reader keeps the leaf of each received segment, and returns the
+last missing segment only if the root over the leaves is the signed root. A reader of a whole file
 therefore never reaches its end with a forged segment; a reader of parts of it relies on the members
 who share the key.
 """

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import time
 
-from fsclient.gateway.lookup import GatewayNode, PathLookup
+from fsclient.gateway.lookup import PathLookup
+from fsclient.gateway.nodes import GatewayNode
 from fsclient.gateway.paths import GatewayPath
 from fsclient.operations.move import check_movable, move
 from fsclient.session.session import Session
@@ -17,12 +18,20 @@ from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.nodes import TreeNode
 from fsclient.ui import Ui
-from fsproto.errors import ConflictError, ExistsError, InvalidNameError, NotAllowedError
+from fskit.sftp.status import InvalidRequestError
+from fsproto.errors import (
+    ConflictError,
+    ExistsError,
+    InvalidNameError,
+    NotAllowedError,
+    NotFoundError,
+)
 from fsproto.keys.tree import new_node
 from fsproto.limits import MAX_LINK_TARGET
 from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity
 from fsproto.sealed.manifest import Metadata, Mode, described
+from fsproto.types import NodeId
 
 
 class Edits:
@@ -60,8 +69,10 @@ class Edits:
     def remove(self, session: Session, place: GatewayPath, *, folder: bool) -> None:
         """Remove a file, or with `folder` an empty folder."""
         found, above = self._changeable(session, place)
-        if found.is_folder != folder:
-            raise ConflictError(f"'{place}' is {'not ' if folder else ''}a folder.")
+        if folder and not found.is_folder:
+            raise NotFoundError(f"'{place}' is not a folder.")
+        if found.is_folder and not folder:
+            raise ConflictError(f"'{place}' is a folder.")
         if folder and not session.tree.children(found).is_empty:
             raise ConflictError(f"The folder '{place}' is not empty.")
         changes = Committer(session.tree)
@@ -77,28 +88,43 @@ class Edits:
     ) -> None:
         """Move a file or folder; with `replacing`, replace the target as POSIX `rename` does.
 
-        A file replaces a file; a folder replaces an empty folder.
+        A file replaces a file; a folder replaces an empty folder. Without `replacing`, the target
+        must not exist; a folder or link takes the place of a link that leads nowhere, as at
+        OpenSSH's sftp-server.
         """
         found, _ = self._changeable(session, old)
         must_be_changeable(new)
+        if new.parent.is_fixed and new.parent.parts:
+            raise NotAllowedError(_not_its_owner(new.parent))
         self._walker.forget(new)
         folder = self._walker.find(session, new.parent, follow=True).folder()
-        check_movable(found, folder)
         there = session.tree.look(folder, [new.name])[new.name]
+        if there is not None and not (replacing or self._gives_way(session, found, there, new)):
+            raise ExistsError(f"'{new}' exists already.")
         if there is not None and there.keyed.node == found.keyed.node:
             return
-        if there is not None and not replacing:
-            raise ExistsError(f"'{new}' exists already.")
-        if there is not None and there.is_folder != found.is_folder:
-            raise ConflictError(f"'{new}' is {'' if there.is_folder else 'not '}a folder.")
-        if there is not None and there.is_folder and not session.tree.children(there).is_empty:
-            raise ConflictError(f"The folder '{new}' is not empty.")
+        if found.is_folder and new.within(old):
+            raise InvalidRequestError(f"'{old}' cannot be moved into itself.")
+        check_movable(found, folder)
+        if there is not None:
+            _check_replaceable(session, found, there, new)
         try:
             move(session, self._ui, found, folder=folder, name=new.name, replaced=there)
         finally:
             self._walker.forget_all()  # the move may have changed keys
 
     # --- finding
+
+    def _gives_way(
+        self, session: Session, found: TreeNode, there: TreeNode, new: GatewayPath
+    ) -> bool:
+        """Return whether a rename that does not replace replaces `there` all the same."""
+        if found.kind == "file" or there.kind != "symlink":
+            return False
+        try:
+            return self._walker.reach(session, new, follow=True)[1] is None
+        except NotFoundError:
+            return True
 
     def _commit(self, session: Session, changes: Committer, folder: GatewayNode) -> None:
         """Commit changes of one folder; the path lookup shows them."""
@@ -130,13 +156,22 @@ class NewMetadata:
     """The new time of a file or folder, and the new mode of a file: a change of a `GroupCommit`."""
 
     def __init__(
-        self, walker: PathLookup, place: GatewayPath, mtime_ns: int | None, mode: Mode | None
+        self,
+        walker: PathLookup,
+        place: GatewayPath,
+        mtime_ns: int | None,
+        mode: Mode | None,
+        node: NodeId | None = None,
     ) -> None:
-        """None for what stays as it is. A link at `place` is not followed."""
+        """None for what stays as it is. A link at `place` is not followed.
+
+        `node` is the node that must be at `place`, if that matters.
+        """
         self._walker = walker
         self.place = place
         self._mtime_ns = mtime_ns
         self._mode = mode
+        self._node = node
 
     def draft(self, session: Session, changes: Committer) -> GatewayNode | None:
         """Add the change to a commit; return the folder that has the node."""
@@ -146,12 +181,26 @@ class NewMetadata:
         found = self._walker.find(session, place, follow=False).found
         if found is None or found.above is None:
             raise NotAllowedError(_not_its_owner(place))
+        if self._node not in (None, found.keyed.node):
+            raise NotFoundError(f"The file at '{place}' is not the opened one.")
         was = found.metadata
         now = replace_metadata(was, self._mtime_ns, self._mode if found.kind == "file" else None)
         if now == was:
             return None
         changes.describe(found.above.keyed, found, now)
         return folder
+
+
+def _check_replaceable(
+    session: Session, found: TreeNode, there: TreeNode, new: GatewayPath
+) -> None:
+    """Raise unless a node may replace another one, as POSIX `rename` does."""
+    if found.is_folder and not there.is_folder:
+        raise NotFoundError(f"'{new}' is not a folder.")
+    if there.is_folder and not found.is_folder:
+        raise ConflictError(f"'{new}' is a folder.")
+    if there.is_folder and not session.tree.children(there).is_empty:
+        raise ConflictError(f"The folder '{new}' is not empty.")
 
 
 def must_be_changeable(place: GatewayPath) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fsclient.gateway.content import SealedContent
 from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
@@ -17,15 +19,29 @@ def contents_of(session: Session, file: TreeNode) -> SealedContent:
     return SealedContent(file)
 
 
+def sealed_blobs(session: Session, wanted: Sequence[SealedContent]) -> list[bytes | None]:
+    """Return the sealed bytes of small files; None for each that was replaced or removed."""
+    ask = Fetch([files.Content(one.node, one.content.root) for one in wanted])
+
+    def receive() -> list[bytes | None]:
+        request = session.connection.send(ask)
+        blobs: list[bytes | None] = []
+        while (missing := len(wanted) - len(blobs)) > 0:
+            some = session.connection.answer(request, Fetched).blobs
+            if not 0 < len(some) <= missing:
+                raise RemoteProtocolError("The server sent more files than the client requested.")
+            blobs += some
+        return blobs
+
+    return session.retry.run(receive)
+
+
 def fetched(session: Session, contents: SealedContent) -> memoryview:
     """Return all of a small file; raise `ConflictError` if it was replaced concurrently."""
-    ask = Fetch([files.Content(contents.node, contents.content.root)])
-    blobs = session.retry.run(lambda: session.connection.call(ask, Fetched)).blobs
-    if len(blobs) != 1:
-        raise RemoteProtocolError("The server sent more files than the client requested.")
-    if blobs[0] is None:
+    (blob,) = sealed_blobs(session, [contents])
+    if blob is None:
         raise ConflictError("The file was replaced or removed while it was read.")
-    return contents.open(0, memoryview(blobs[0]))
+    return contents.open(0, memoryview(blob))
 
 
 def link_target(session: Session, link: TreeNode) -> str:

@@ -17,6 +17,7 @@ from fsclient.gateway.listen import Place, listen, place_of, remove
 from fsclient.gateway.server import GatewayServer
 from fsclient.gateway.session_pool import SessionFactory, SessionPool
 from fsclient.gateway.staging import sweep
+from fskit.descriptors import raise_limit
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Gateway:
     """A running gateway with its keys and address."""
 
     server: GatewayServer
-    house: Backend
+    backend: Backend
     keys: GatewayKeys
     files: ConfigFiles
 
@@ -43,28 +44,34 @@ def running(
     It asks for one-time password and passphrase before the block starts. With `aside`, it does
     not overwrite the configuration files of another gateway of the same profile.
     """
-    listener = listen(address, allow_remote=allow_remote)
-    try:
-        with app.session() as session:
-            user = session.identity.user
-        keys = ensure_keys(app.profile.folder)
-        sweep(keys.staging)
-        computes = app.options.otp_secret_file is not None
-        desks = SessionPool(SessionFactory(app.keeper(), app.ui, app.patience, computes=computes))
-        house = Backend.build(desks, keys.staging, app.ui, read_only=read_only)
-        server = GatewayServer(house, keys, listener)
-        folder = Path(tempfile.mkdtemp(prefix="aside-", dir=keys.folder)) if aside else keys.folder
-        files = ConfigFiles(folder)
-        files.write(keys, user, server.address)
-    except BaseException:
-        place = place_of(listener)
-        listener.close()
-        remove(place)
-        raise
-    try:
-        yield Gateway(server, house, keys, files)
-    finally:
-        server.close()
-        desks.close()
-        if aside:
-            shutil.rmtree(folder, ignore_errors=True)
+    with app.in_use():
+        raise_limit()  # a file that is being written may need one, and each client one
+        listener = listen(address, allow_remote=allow_remote)
+        try:
+            with app.session() as session:
+                user = session.identity.user
+            keys = ensure_keys(app.profile.folder)
+            sweep(keys.staging)
+            computes = app.options.otp_secret_file is not None
+            sessions = SessionPool(
+                SessionFactory(app.keeper(), app.ui, app.patience, computes=computes)
+            )
+            backend = Backend.build(sessions, keys.staging, app.ui, read_only=read_only)
+            server = GatewayServer(backend, keys, listener)
+            folder = (
+                Path(tempfile.mkdtemp(prefix="aside-", dir=keys.folder)) if aside else keys.folder
+            )
+            files = ConfigFiles(folder)
+            files.write(keys, user, server.address)
+        except BaseException:
+            place = place_of(listener)
+            listener.close()
+            remove(place)
+            raise
+        try:
+            yield Gateway(server, backend, keys, files)
+        finally:
+            server.close()
+            sessions.close()
+            if aside:
+                shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Protocol
 
-from fsclient.gateway.lookup import GatewayNode, PathLookup
+from fsclient.gateway.lookup import PathLookup
+from fsclient.gateway.nodes import GatewayNode
 from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.session_pool import Worker
 from fsclient.session.session import Session
@@ -62,8 +63,8 @@ class _Waiting:
 class GroupCommit:
     """The queue of changes of one session; any thread may add to it."""
 
-    def __init__(self, desk: Worker, walker: PathLookup) -> None:
-        self._desk = desk
+    def __init__(self, worker: Worker, walker: PathLookup) -> None:
+        self._worker = worker
         self._walker = walker
         self._lock = threading.Lock()
         self._queue: deque[_Waiting] = deque()
@@ -80,7 +81,7 @@ class GroupCommit:
         waiting.result.result()
 
     def _start(self) -> None:
-        self._desk.start(self._run).add_done_callback(self._ended)
+        self._worker.start(self._run).add_done_callback(self._ended)
 
     def _ended(self, run: Future[None]) -> None:
         """Start the next batch; if there is no session, fail what waits for it."""

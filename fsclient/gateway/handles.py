@@ -13,7 +13,8 @@ from fsclient.gateway.open_write import OpenWrite
 from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.read_stream import ReadStream
 from fskit.sftp.codes import MAX_HANDLES
-from fsproto.errors import FsError, NotAllowedError
+from fsproto.errors import FsError
+from fsproto.types import NodeId
 
 
 class BadHandleError(FsError):
@@ -55,29 +56,38 @@ class SerialQueue:
 
 @dataclass(eq=False)
 class ReadHandle:
-    """A file open for reading, in the version that was current when it was opened."""
+    """A file open for reading: in the version of its open, and as its own client changes it."""
 
-    place: GatewayPath
-    reading: ReadStream
+    place: GatewayPath | None
+    """Where the file is now; None once its client has removed or replaced it."""
+    content: ReadStream | OpenWrite
+    """The version that was opened; since this client writes to the file, what it writes."""
     facts: FileAttributes
+    node: NodeId | None = None
+    """The file itself, if it was published when it was opened."""
     turns: SerialQueue = field(default_factory=SerialQueue)
     """Reads are answered in the order of their requests."""
+
+    def has(self, offset: int, length: int) -> bool:
+        """Return whether bytes are available without waiting for the server."""
+        return isinstance(self.content, OpenWrite) or self.content.has(offset, length)
 
 
 @dataclass(eq=False)
 class WriteHandle:
-    """A file open for writing, or for reading while it is written."""
+    """A file open for writing."""
 
-    place: GatewayPath
     writing: OpenWrite
     reads: bool
-    writes: bool
     appends: bool
+
+    @property
+    def place(self) -> GatewayPath:
+        """Where the file is now; its last path if it was removed."""
+        return self.writing.place
 
     def write(self, offset: int, data: bytes | memoryview) -> None:
         """Write data; a handle opened for appending ignores the offset."""
-        if not self.writes:
-            raise NotAllowedError("The file was not opened for writing.")
         self.writing.write(None if self.appends else offset, data)
 
 

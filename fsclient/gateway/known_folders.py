@@ -8,8 +8,10 @@ state was last confirmed. Any thread may use the cache.
 
 from __future__ import annotations
 
+import heapq
+import math
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -19,10 +21,12 @@ from fsproto.types import Hash
 
 T = TypeVar("T")
 
-MOST_ENTRIES = 50_000
-"""The most cached entries; each takes a few KiB."""
+MOST_BYTES = 32 << 20
+"""Memory of all cached entries, about."""
+_LEFT = 0.75
+"""The part of it that is left when older entries make room for newer ones."""
 KEPT_S = 30.0
-"""Seconds after which a folder that was not confirmed again is removed from the cache."""
+"""Seconds after its last confirmation at which a folder is removed from the cache."""
 
 
 @dataclass
@@ -40,6 +44,8 @@ class FolderRecord(Generic[T]):
     """Whether a name that is missing in `names` is missing in the folder."""
     unsure: set[str] = field(default_factory=set)
     """Names that count as unknown although the record is complete."""
+    size: int = 0
+    """Bytes of memory that the entries take; `KnownFolders` counts them."""
 
     def knows(self, name: str) -> bool:
         """Return whether the record says what is under a name."""
@@ -66,10 +72,12 @@ class _Branch(Generic[T]):
 class KnownFolders(Generic[T]):
     """The cache; `T` is an entry."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_of: Callable[[T | None], int]) -> None:
+        """`memory_of` returns how many bytes an entry takes; None is a name without one."""
+        self._memory_of = memory_of
         self._lock = threading.Lock()
         self._top: _Branch[T] = _Branch()
-        self._entries = 0
+        self._size = 0
         self._swept_s = 0.0
 
     def find(
@@ -94,6 +102,19 @@ class KnownFolders(Generic[T]):
             enough_s = absent_since_s if found is None else since_s
             return record.confirmed_s >= enough_s, found
 
+    def following(self, place: GatewayPath, most: int) -> list[T]:
+        """Return up to `most` entries that follow a path in the order of its folder's listing.
+
+        There are none unless the listing is known.
+        """
+        with self._lock:
+            record = self._record(place.parent)
+            if record is None or not record.is_complete:
+                return []
+            behind = (name for name in record.names if name > place.name)
+            found = (record.names[name] for name in heapq.nsmallest(most, behind))
+            return [one for one in found if one is not None]
+
     def note(
         self,
         place: GatewayPath,
@@ -108,7 +129,8 @@ class KnownFolders(Generic[T]):
         with self._lock:
             record = self._record(place)
             if record is not None and self._agree(record, found, since_s):
-                self._merge(record, found.names)
+                if not record.is_complete or record.unsure:  # else the state proves the same again
+                    self._merge(record, found.names)
                 if found.is_complete:
                     record.is_complete = True
                     record.unsure.clear()
@@ -153,17 +175,17 @@ class KnownFolders(Generic[T]):
                 return
             gone = above.below.pop(place.name, None)
             if gone is not None:
-                self._entries -= sum(len(one.names) for one in gone.records())
+                self._size -= sum(one.size for one in gone.records())
             if above.record is not None:
                 above.record.unsure.add(place.name)
                 if place.name in above.record.names:
+                    self._count(above.record, -self._memory_of(above.record.names[place.name]))
                     del above.record.names[place.name]
-                    self._entries -= 1
 
     def forget_all(self) -> None:
         """Clear the cache."""
         with self._lock:
-            self._top, self._entries = _Branch(), 0
+            self._top, self._size = _Branch(), 0
 
     # --- with the lock held
 
@@ -185,36 +207,53 @@ class KnownFolders(Generic[T]):
 
     def _put(self, place: GatewayPath, record: FolderRecord[T]) -> None:
         self._drop_record(place)
+        names, record.names = record.names, {}
         branch = self._top
         for name in place.parts:
             branch = branch.below.setdefault(name, _Branch())
         branch.record = record
-        self._entries += len(record.names)
+        self._merge(record, names)
 
     def _drop_record(self, place: GatewayPath) -> None:
         branch = self._branch(place)
         if branch is not None and branch.record is not None:
-            self._entries -= len(branch.record.names)
+            self._size -= branch.record.size
             branch.record = None
 
+    def _count(self, record: FolderRecord[T], more: int) -> None:
+        record.size += more
+        self._size += more
+
     def _merge(self, record: FolderRecord[T], names: Mapping[str, T | None]) -> None:
-        before = len(record.names)
+        before = (record.names[name] for name in names if name in record.names)
+        self._count(record, -sum(map(self._memory_of, before)))
         record.names.update(names)
         record.unsure.difference_update(names)
-        self._entries += len(record.names) - before
+        self._count(record, sum(map(self._memory_of, names.values())))
 
     def _sweep(self, now_s: float) -> None:
-        """Remove old records, at most once in `KEPT_S`; all of them if too much is left."""
-        if self._entries <= MOST_ENTRIES and now_s - self._swept_s < KEPT_S:
+        """Remove old records, at most once in `KEPT_S`; and the oldest ones if too much is left."""
+        if self._size <= MOST_BYTES and now_s - self._swept_s < KEPT_S:
             return
-        self._swept_s = now_s
-        if not self._prune(self._top, now_s - KEPT_S) or self._entries > MOST_ENTRIES:
-            self._top, self._entries = _Branch(), 0
+        self._swept_s, oldest_s = now_s, now_s - KEPT_S
+        if self._size > MOST_BYTES:
+            oldest_s = max(oldest_s, self._older_than())
+        if not self._prune(self._top, oldest_s):
+            self._top, self._size = _Branch(), 0
+
+    def _older_than(self) -> float:
+        """Return the time from which on records may stay; the newest one may take all memory."""
+        kept = 0
+        for record in sorted(self._top.records(), key=lambda one: -one.confirmed_s):
+            kept += record.size
+            if kept > (MOST_BYTES if kept == record.size else MOST_BYTES * _LEFT):
+                return math.nextafter(record.confirmed_s, math.inf)
+        return -math.inf
 
     def _prune(self, branch: _Branch[T], oldest_s: float) -> bool:
         """Remove records older than `oldest_s`; return whether anything is left."""
         if branch.record is not None and branch.record.confirmed_s < oldest_s:
-            self._entries -= len(branch.record.names)
+            self._size -= branch.record.size
             branch.record = None
         below = branch.below
         for name in [name for name, one in below.items() if not self._prune(one, oldest_s)]:

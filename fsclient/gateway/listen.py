@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
+from fskit.user_folders import expanded
 from fsproto.errors import ExistsError, NotAllowedError, UsageError
 from fsproto.link import Address, parse_address
 from fsproto.names import for_terminal
@@ -42,7 +43,7 @@ def parse_place(text: str) -> Place:
         raise UsageError(f"'{for_terminal(text)}' names no socket; write unix:PATH.")
     if _FAMILY is None:
         raise UsageError("This system has no Unix sockets; use --listen HOST:PORT.")
-    return SocketPath(Path(path).expanduser().absolute())
+    return SocketPath(expanded(Path(path), "--listen").absolute())
 
 
 def listen(place: Place, *, allow_remote: bool) -> socket.socket:
@@ -63,8 +64,7 @@ def listen(place: Place, *, allow_remote: bool) -> socket.socket:
     if not allow_remote and not _is_loopback(str(where[0])):
         raise NotAllowedError(
             f"OTHER MACHINES COULD CONNECT to {place}; the gateway listens on 127.0.0.1 alone.",
-            hint="Everyone who has its key file can read all your files. If you want that: "
-            "--allow-remote.",
+            hint="Its key file is enough to read all your files. To allow it: --allow-remote.",
         )
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from functools import partial
 
 from fsclient.gateway.fetching import link_target
 from fsclient.gateway.known_folders import FolderRecord, KnownFolders
+from fsclient.gateway.nodes import CachedNode, GatewayNode, memory_of
 from fsclient.gateway.paths import SHARED, GatewayPath, place_of
 from fsclient.session.session import Session
 from fsclient.tree.commit import MadeCommit
@@ -33,26 +33,7 @@ _MOST_LINKS = 40
 """The most symbolic links on one path, as on Linux."""
 _NO_STATE = Hash(b"")
 _MOST_WARNED = 1000
-
-
-@dataclass(frozen=True)
-class GatewayNode:
-    """A node at a path of the gateway."""
-
-    place: GatewayPath
-    found: TreeNode | None
-    """None for `/@shared`, which is in no user's tree."""
-
-    @property
-    def kind(self) -> str:
-        """The kind of node: `folder`, `file` or `symlink`."""
-        return self.found.kind if self.found is not None else "folder"
-
-    def folder(self) -> TreeNode:
-        """Return the node as a folder; raise `NotFoundError` if it is not a folder of a tree."""
-        if self.found is None or not self.found.is_folder:
-            raise NotFoundError(f"'{self.place}' is not a folder of any user.")
-        return self.found
+_Cached = CachedNode | GatewayNode
 
 
 class PathLookup:
@@ -67,7 +48,7 @@ class PathLookup:
         self._warn_of = warn
         self._warned: set[str] = set()
         self._clock = clock
-        self._known: KnownFolders[GatewayNode] = KnownFolders()
+        self._known: KnownFolders[_Cached] = KnownFolders(memory_of)
         self._root: GatewayNode | None = None
         self._shares_asked = -FRESH_S
 
@@ -92,12 +73,14 @@ class PathLookup:
     ) -> tuple[GatewayPath, GatewayNode | None] | None:
         """Return what `reach` returns if the cache has it; None if the server must be asked.
 
-        Any thread may call. Only what was confirmed within the last `within_s` seconds counts. That
-        a folder on the path is missing does not count.
+        Any thread may call. The node counts if it was confirmed within the last `within_s` seconds,
+        the folders above it if they were within `FRESH_S`, as for `reach`. That a folder on the
+        path is missing does not count.
         """
 
         def below(here: GatewayNode, name: str) -> GatewayNode | None:
-            is_known, found = self._cached(here, name, within_s)
+            is_last = len(here.place.parts) + 1 == len(place.parts)
+            is_known, found = self._cached(here, name, within_s if is_last else FRESH_S)
             if not is_known:
                 raise _UnknownError
             return found
@@ -108,6 +91,11 @@ class PathLookup:
             return _walk(self._root, place, below, _unknown_target, follow)
         except (_UnknownError, NotFoundError):
             return None
+
+    def following(self, place: GatewayPath, most: int) -> list[GatewayNode]:
+        """Return up to `most` cached nodes that follow a path in its folder's listing."""
+        found = self._known.following(place, most)
+        return [one.opened() if isinstance(one, CachedNode) else one for one in found]
 
     def inside(self, session: Session, node: GatewayNode) -> list[GatewayNode]:
         """Return the nodes in a folder, sorted by name."""
@@ -142,9 +130,10 @@ class PathLookup:
         *,
         removed: Collection[GatewayPath] = (),
     ) -> None:
-        """Apply a commit of this session to the cache; it has changed `folders`.
+        """Apply a commit of this session, which has changed `folders`, to the cache.
 
-        It also proves that no other client has changed them until `begun_s`, when it was begun.
+        The commit started at `begun_s`. Its success proves that no other client changed the
+        folders before that time.
         """
         nodes = {folder.keyed.node: folder.keyed for folder in folders.values()}
         for state in made.states.values():
@@ -168,7 +157,7 @@ class PathLookup:
                         place.child(child.metadata.name), child
                     )
             states = made.before.get(node, _NO_STATE), made.states[node].hash
-            self._known.change(place, states, names, None if shared else begun_s)
+            self._known.change(place, states, _cached(names), None if shared else begun_s)
             for child_node in filter(None, names.values()):
                 self._note_new(made, child_node, begun_s)
 
@@ -177,7 +166,7 @@ class PathLookup:
         keyed = _key_of(child)
         if keyed is not None and keyed.node in made.new and child.place.parts[0] != SHARED:
             state = made.states[keyed.node].hash
-            record = FolderRecord[GatewayNode](keyed, state, begun_s, {}, is_complete=True)
+            record = FolderRecord[_Cached](keyed, state, begun_s, {}, is_complete=True)
             self._known.note(child.place, record, begun_s)
 
     def now_s(self) -> float:
@@ -204,13 +193,14 @@ class PathLookup:
         if place.is_sharers:
             return True, GatewayNode(place, None)
         now_s = self._clock()
-        return self._known.find(
+        is_known, found = self._known.find(
             here.place,
             _key_of(here),
             name,
             since_s=now_s - within_s,
             absent_since_s=now_s - min(within_s, FRESH_TO_WRITE_S),
         )
+        return is_known, found.opened() if isinstance(found, CachedNode) else found
 
     def _below(self, session: Session, here: GatewayNode, name: str) -> GatewayNode | None:
         asked_s = self._clock()
@@ -267,12 +257,16 @@ class PathLookup:
     ) -> None:
         """Note entries of a folder that the server has just proved."""
         state = _state_of(session, folder)
-        record = FolderRecord(_key_of(folder), state, asked_s, dict(names), is_complete)
+        record = FolderRecord[_Cached](_key_of(folder), state, asked_s, _cached(names), is_complete)
         self._known.note(folder.place, record, asked_s - FRESH_S)
 
 
 class _UnknownError(Exception):
     """The cache does not have a node."""
+
+
+def _cached(names: Mapping[str, GatewayNode | None]) -> dict[str, _Cached | None]:
+    return {name: CachedNode.of(one) if one is not None else None for name, one in names.items()}
 
 
 def must_exist(reached: tuple[GatewayPath, GatewayNode | None]) -> GatewayNode:

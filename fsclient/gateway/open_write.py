@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.read_stream import ReadStream
@@ -19,11 +20,14 @@ from fsclient.gateway.staging import Staged
 from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.up.stream import StreamedFile
 from fsclient.tree.nodes import TreeNode
-from fsproto.errors import FsError, SourceChangedError
+from fskit.text import size_text
+from fsproto.errors import FsError, OutOfSpaceError, SourceChangedError
 from fsproto.sealed.manifest import Mode
 
 EARLY = 4 << 20
 """Bytes written sequentially after which an early upload of the file starts."""
+MOST_HOLES = 1 << 30
+"""The most bytes of a file (1 GiB) that are sealed and sent although they were never written."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class SentContent:
 
     streamed: StreamedFile
     version: int
+
+
+class Changes(NamedTuple):
+    """How often a file was changed until some moment."""
+
+    written: int
+    described: int
 
 
 @dataclass
@@ -66,13 +77,20 @@ class OpenWrite:
         self.writers = self.readers = 0
         self.closing = False
         """The last writing handle was closed; the file is being published."""
+        self.syncing = 0
+        """Requests to publish it that are not answered yet, while it stays open."""
         self.orphaned = False
         """The file was removed while it was open: its data is not published."""
         self.failed: FsError | None = None
         """Why a write failed: an incomplete file must not be published."""
         self.early: EarlyUpload | None = None
-        self.dirty = self.fresh = fresh
-        self.described = False
+        self.fresh = fresh
+        self.publishing = threading.Lock()
+        """Held while a version is made, so that a close waits for an fsync before it."""
+        self._written = int(fresh)
+        self._described = 0
+        """Number of changes of the content, and of time and mode."""
+        self._published = Changes(0, 0)
         self.mtime_ns: int | None = None
         """The time that the client has set; None if it has set none."""
         self.mode = base.metadata.mode if base else Mode.REGULAR
@@ -82,9 +100,46 @@ class OpenWrite:
         self._changed_ns = base.metadata.mtime_ns if base and not fresh else time.time_ns()
 
     @property
+    def changes(self) -> Changes:
+        """The changes so far."""
+        with self.change:
+            return Changes(self._written, self._described)
+
+    @property
+    def is_dirty(self) -> bool:
+        """Return whether the content was changed since it was published."""
+        return self._written != self._published.written
+
+    @property
+    def is_described(self) -> bool:
+        """Return whether time or mode were set since they were published."""
+        return self._described != self._published.described
+
+    @property
+    def is_publishing(self) -> bool:
+        """Return whether a version is being made of it."""
+        return self.closing or self.syncing > 0
+
+    @property
+    def is_unused(self) -> bool:
+        """Return whether no handle and no publication needs the content."""
+        return not (self.writers or self.readers or self.is_publishing)
+
+    @property
     def size(self) -> int:
         """The size so far, in bytes."""
         return self._staged.size
+
+    def check_holes(self) -> None:
+        """Raise `OutOfSpaceError` if too many bytes were never written and have no base either."""
+        with self.change:
+            holes = self._staged.holes
+        if holes > MOST_HOLES:
+            raise OutOfSpaceError(
+                f"'{self.place}' was not put: {size_text(holes)} of it were never written, and "
+                "sealed files have no holes.",
+                hint="Write the file without holes, or pack it first.",
+            )
 
     @property
     def time_ns(self) -> int:
@@ -119,6 +174,9 @@ class OpenWrite:
                 self._staged.truncate(size)
                 self._solid = min(self._solid, size)
                 self._changed()
+            else:  # as on Linux, this changes the time alone
+                self.mtime_ns, self._changed_ns = None, time.time_ns()
+                self._described += 1
 
     def describe(self, mtime_ns: int | None, mode: Mode | None) -> None:
         """Set the file's time and mode."""
@@ -127,7 +185,7 @@ class OpenWrite:
                 self.mtime_ns = mtime_ns
             if mode is not None and self.mode is not Mode.SYMLINK:
                 self.mode = mode
-            self.described = True
+            self._described += 1
 
     def source(self) -> WrittenSource:
         """Return a reader from the start of the file that waits for data not yet written."""
@@ -142,11 +200,19 @@ class OpenWrite:
                 self.change.notify_all()
         return early
 
-    def published(self, found: TreeNode | None) -> None:
-        """Record that the content is now published; later writes belong to the next version."""
+    def replaces(self, base: TreeNode | None) -> None:
+        """Record that a rename has given the file the path of another version, or a free one."""
+        with self.change:
+            self.base = base
+            self.fresh = True
+            self._written += 1
+
+    def published(self, found: TreeNode | None, changes: Changes) -> None:
+        """Record that `changes` are published; later ones belong to the next version."""
         with self.change:
             self.base, self.early = found, None
-            self.dirty = self.fresh = self.described = False
+            self.fresh = False
+            self._published = changes
 
     def close(self) -> None:
         """Discard the data."""
@@ -157,7 +223,8 @@ class OpenWrite:
                 self._under.close()
 
     def _changed(self) -> None:
-        self.dirty, self.mtime_ns = True, None
+        self._written += 1
+        self.mtime_ns = None
         self._changed_ns = time.time_ns()
         self.change.notify_all()
 

@@ -19,7 +19,7 @@ from fsproto.names import RemotePath, canonical_name, clean_name, clean_user
 SHARED = "@shared"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class GatewayPath:
     """A path in the gateway's tree: valid names, from the top down."""
 
@@ -59,6 +59,10 @@ class GatewayPath:
     def within(self, folder: GatewayPath) -> bool:
         """Return whether it is that folder or is below it."""
         return self.parts[: len(folder.parts)] == folder.parts
+
+    def moved(self, old: GatewayPath, new: GatewayPath) -> GatewayPath:
+        """Return where it is after `old`, which it is or is below, was renamed to `new`."""
+        return GatewayPath((*new.parts, *self.parts[len(old.parts) :]))
 
     def remote(self) -> RemotePath:
         """Return the path in a user's tree; `/@shared` is in no user's tree."""

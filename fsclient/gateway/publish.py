@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 
 from fsclient.gateway.group_commit import GroupCommit
-from fsclient.gateway.lookup import GatewayNode, PathLookup
-from fsclient.gateway.open_write import EarlyUpload, OpenWrite, SentContent, WrittenSource
+from fsclient.gateway.lookup import PathLookup
+from fsclient.gateway.nodes import GatewayNode
+from fsclient.gateway.open_write import Changes, EarlyUpload, OpenWrite, SentContent, WrittenSource
 from fsclient.gateway.paths import GatewayPath
 from fsclient.gateway.session_pool import SessionPool
 from fsclient.session.session import Session
@@ -32,11 +33,11 @@ _TRIES = 3
 class Publisher:
     """A publisher of written files as new versions."""
 
-    def __init__(self, desks: SessionPool, walker: PathLookup, ui: Ui) -> None:
-        self._desks = desks
+    def __init__(self, sessions: SessionPool, walker: PathLookup, ui: Ui) -> None:
+        self._sessions = sessions
         self._walker = walker
         self._progress = Progress(ui, "put", "put")
-        self.commits = GroupCommit(desks.tree, walker)
+        self.commits = GroupCommit(sessions.tree, walker)
 
     def begin_early(self, writing: OpenWrite) -> None:
         """Start to send a file while it is still written, if a worker is free."""
@@ -44,19 +45,20 @@ class Publisher:
             folder = self._folder_for(writing)
         except FsError:  # the close reports errors of the folder
             return
-        desk = self._desks.take_free()
-        if desk is None:
+        worker = self._sessions.take_free()
+        if worker is None:
             return
         source, base = writing.source(), writing.base
-        result = desk.start(lambda session: self._send(session, source, base, folder))
+        result = worker.start(lambda session: self._send(session, source, base, folder))
         writing.early = EarlyUpload(source, result)
-        result.add_done_callback(lambda _: self._desks.give_back(desk))
+        result.add_done_callback(lambda _: self._sessions.give_back(worker))
 
     def publish(self, writing: OpenWrite) -> None:
         """Publish the written data as the newest version of its file.
 
         Raises `ConflictError` if another writer has changed the file; then nothing is published.
         """
+        changes = writing.changes  # before the content is read: what is written later counts again
         sent = self._finished(writing.early)
         for _ in range(_TRIES):
             if sent is None and writing.size > _INLINE_PLAIN:
@@ -66,26 +68,27 @@ class Publisher:
             publication = _Publication(self._walker, writing, sent, data)
             self.commits.do(publication)
             if publication.is_made:
-                self._published(writing)
+                self._published(writing, changes)
                 return
             sent = None  # another writer has published the version it was sealed for
         raise ConflictError(f"Other writers keep changing '{writing.place}'; try again.")
 
     def describe(self, writing: OpenWrite) -> None:
         """Set the new time and mode of a file with unchanged content."""
+        changes = writing.changes
         self.commits.do(_Description(self._walker, writing))
-        self._published(writing)
+        self._published(writing, changes)
 
-    def _published(self, writing: OpenWrite) -> None:
+    def _published(self, writing: OpenWrite, changes: Changes) -> None:
         """Record the published version; later writes are based on it."""
         if writing.closing:  # no further writes
-            writing.published(None)
+            writing.published(None, changes)
             return
         known = self._walker.known(writing.place, follow=False)
         if known is None:
             reach = self._walker.reach
-            known = self._desks.tree.do(lambda s: reach(s, writing.place, follow=False))
-        writing.published(known[1].found if known[1] is not None else None)
+            known = self._sessions.tree.do(lambda s: reach(s, writing.place, follow=False))
+        writing.published(known[1].found if known[1] is not None else None, changes)
 
     # --- sending
 
@@ -105,11 +108,13 @@ class Publisher:
         source = writing.source()
         source.finish()
         folder = self._folder_for(writing)
-        desk = self._desks.take()
+        worker = self._sessions.take()
         try:
-            return desk.do(lambda session: self._send_whole(session, source, writing.base, folder))
+            return worker.do(
+                lambda session: self._send_whole(session, source, writing.base, folder)
+            )
         finally:
-            self._desks.give_back(desk)
+            self._sessions.give_back(worker)
 
     def _folder_for(self, writing: OpenWrite) -> NodeId | None:
         """Return the folder if another user owns it: the server charges that user's quota."""
@@ -118,7 +123,7 @@ class Publisher:
             folder = self._walker.find(session, writing.place.parent, follow=True).folder()
             return session.tree.in_anothers(folder.keyed.node)
 
-        return self._desks.tree.do(find)
+        return self._sessions.tree.do(find)
 
     def _send_whole(
         self,

@@ -28,9 +28,13 @@ LINGER_S = 5.0
 class ReadStream:
     """One file that any thread may read; call `close` at the end."""
 
-    def __init__(self, contents: SealedContent, desks: SessionPool) -> None:
+    def __init__(
+        self, contents: SealedContent, sessions: SessionPool, received: bytes | None = None
+    ) -> None:
+        """`received` is the sealed content of a small file, if it was received already."""
         self._contents = contents
-        self._desks = desks
+        self._received = received
+        self._sessions = sessions
         self._change = threading.Condition()
         self._kept: dict[int, memoryview] = {}
         self._wanted = 0
@@ -55,10 +59,13 @@ class ReadStream:
         first, _ = self._contents.segment_at(offset)
         last, _ = self._contents.segment_at(min(offset + length, self.size) - 1)
         with self._change:
+            if self._received is not None:
+                return True
             return first in self._kept and last in self._kept
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
+        self._open_received()
         length = max(0, min(length, self.size - offset))
         pieces: list[memoryview] = []
         while length:
@@ -73,10 +80,24 @@ class ReadStream:
         with self._change:
             self._closed = True
             self._stream += 1
+            self._sessions.memory.remove(self, *self._kept)
             self._kept.clear()
             self._change.notify_all()
 
+    def drop(self, index: int) -> None:
+        """Discard a segment; it is received again if it is needed again."""
+        with self._change:
+            self._kept.pop(index, None)
+
     # --- for the reader
+
+    def _open_received(self) -> None:
+        with self._change:
+            sealed, self._received = self._received, None
+            if sealed is None:
+                return
+            plain = self._contents.open(0, memoryview(sealed))
+        self._put(0, plain, last=True)
 
     def _segment(self, index: int) -> memoryview:
         with self._change:
@@ -107,21 +128,21 @@ class ReadStream:
     # --- the stream
 
     def _run(self, number: int, first: int) -> None:
-        desk: Worker | None = None
+        worker: Worker | None = None
         try:
             if self._contents.is_small:
-                self._desks.tree.do(self._fetch)
+                self._sessions.tree.do(self._fetch)
                 return
-            desk = self._desks.take()
-            desk.do(lambda session: self._flow(session, number, first))
+            worker = self._sessions.take()
+            worker.do(lambda session: self._flow(session, number, first))
         except FsError as error:
             self._fail(number, error)
         except Exception as error:  # noqa: BLE001 - the reader must not wait for ever
             failed = FsError(f"The file could not be read ({type(error).__name__}).")
             self._fail(number, failed)
         finally:
-            if desk is not None:
-                self._desks.give_back(desk)
+            if worker is not None:
+                self._sessions.give_back(worker)
 
     def _fail(self, number: int, error: FsError) -> None:
         with self._change:
@@ -130,9 +151,7 @@ class ReadStream:
                 self._change.notify_all()
 
     def _fetch(self, session: Session) -> None:
-        self._put(0, fetched(session, self._contents))
-        with self._change:
-            self._next = -1
+        self._put(0, fetched(session, self._contents), last=True)
 
     def _flow(self, session: Session, number: int, first: int) -> None:
         """Fetch segments while they are wanted; reconnect as often as needed."""
@@ -180,7 +199,7 @@ class ReadStream:
         """Wait until the next segment is wanted; return false if the stream must end."""
         with self._change:
             while number == self._stream and index > self._wanted + self._ahead:
-                if not self._change.wait(LINGER_S) or self._desks.crowded:
+                if not self._change.wait(LINGER_S) or self._sessions.crowded:
                     break
             if number != self._stream:
                 return False
@@ -189,17 +208,25 @@ class ReadStream:
                 return False
             return True
 
-    def _put(self, index: int, plain: memoryview, number: int | None = None) -> None:
+    def _put(
+        self, index: int, plain: memoryview, number: int | None = None, *, last: bool = False
+    ) -> None:
         with self._change:
             if number is not None and number != self._stream:
                 return
+            if self._closed:
+                return
             self._kept[index] = plain
-            self._next = index + 1
-            for old in [one for one in self._kept if one < self._wanted - BEHIND]:
-                del self._kept[old]
-            for far in [one for one in self._kept if one > self._wanted + 2 * AHEAD]:
-                del self._kept[far]
+            self._next = -1 if last else index + 1
+            low, high = self._wanted - BEHIND, self._wanted + 2 * AHEAD
+            gone = [one for one in self._kept if not low <= one <= high]
+            for one in gone:
+                del self._kept[one]
+            self._sessions.memory.remove(self, *gone)
+            over = self._sessions.memory.add(self, index)
             self._change.notify_all()
+        for stream, old in over:
+            stream.drop(old)
 
 
 class _LostAtError(Exception):

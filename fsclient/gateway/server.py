@@ -33,6 +33,8 @@ LOGIN_S = 20.0
 """Seconds from the connection to the login."""
 MOST_STRANGERS = 16
 """The most unauthenticated connections; beyond that, the oldest one is closed."""
+MOST_KNOWN = 128
+"""The most logged-in connections; a further login is refused. Each uses a thread or more."""
 WINDOW = 8 << 20
 """Bytes that a client may send before the server has processed them."""
 LARGEST_PACKET = 256 * 1024
@@ -46,9 +48,9 @@ _PIECE = 512 * 1024
 class GatewayServer:
     """A server that accepts connections until it is closed."""
 
-    def __init__(self, house: Backend, keys: GatewayKeys, listener: socket.socket) -> None:
+    def __init__(self, backend: Backend, keys: GatewayKeys, listener: socket.socket) -> None:
         silence_paramiko()
-        self._house = house
+        self._backend = backend
         self._host_key = paramiko.Ed25519Key.from_private_key_file(str(keys.host_key))
         self._let_in = public_blob(keys.client_public)
         self._listener = listener
@@ -56,6 +58,7 @@ class GatewayServer:
         self._guests: dict[GatewayConnection, None] = {}
         """In the order of their arrival."""
         self._lock = threading.Lock()
+        self._said_full = False
         self._closed = False
 
     @property
@@ -75,13 +78,27 @@ class GatewayServer:
                     raise
                 time.sleep(ACCEPT_PAUSE_S)
                 continue
-            guest = GatewayConnection(self._house, self._host_key, self._let_in, connection)
+            guest = GatewayConnection(
+                self._backend, self._host_key, self._let_in, connection, self._may_enter
+            )
             with self._lock:
                 strangers = [one for one in self._guests if not one.is_known]
                 self._guests[guest] = None
             if len(strangers) >= MOST_STRANGERS:
                 strangers[0].close()  # the oldest one makes room
             threading.Thread(target=self._entertain, args=(guest,), daemon=True).start()
+
+    def _may_enter(self) -> bool:
+        """Return whether one more connection may log in; otherwise print a warning, once."""
+        with self._lock:
+            is_full = sum(guest.is_known for guest in self._guests) >= MOST_KNOWN
+            says, self._said_full = is_full and not self._said_full, is_full
+        if says:
+            self._backend.ui.warn(
+                f"{MOST_KNOWN} connections use this gateway, and more are refused. "
+                "End programs that use it."
+            )
+        return not is_full
 
     def _entertain(self, guest: GatewayConnection) -> None:
         try:
@@ -110,9 +127,16 @@ class GatewayConnection:
     """One SSH connection."""
 
     def __init__(
-        self, house: Backend, host_key: paramiko.PKey, let_in: bytes, connection: socket.socket
+        self,
+        backend: Backend,
+        host_key: paramiko.PKey,
+        let_in: bytes,
+        connection: socket.socket,
+        may_enter: Callable[[], bool],
     ) -> None:
-        self._house = house
+        """`let_in` is the accepted key. `may_enter` is asked when a client offers that key."""
+        self.may_enter = may_enter
+        self._backend = backend
         self._host_key = host_key
         self._let_in = let_in
         self._connection = connection
@@ -172,7 +196,7 @@ class GatewayConnection:
     def converse(self, channel: paramiko.Channel) -> None:
         """Serve SFTP on a channel until it ends."""
         conversation = SftpSession(
-            Filesystem(self._house), channel.sendall, self._house.ui.complain
+            Filesystem(self._backend), channel.sendall, self._backend.ui.complain
         )
         try:
             while data := channel.recv(_PIECE):
@@ -187,7 +211,7 @@ class GatewayConnection:
 
     def checksum(self, channel: paramiko.Channel, command: str) -> None:
         """Run a checksum command on a channel."""
-        filesystem = Filesystem(self._house)
+        filesystem = Filesystem(self._backend)
         try:
             status, said = checksums.run(filesystem, command)
         except FsError as error:
@@ -212,7 +236,7 @@ class _Rules(paramiko.ServerInterface):  # type: ignore[misc]
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        if key.asbytes() != self._let_in:
+        if key.asbytes() != self._let_in or not self._guest.may_enter():
             return int(paramiko.AUTH_FAILED)
         return int(paramiko.AUTH_SUCCESSFUL)
 

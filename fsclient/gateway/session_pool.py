@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -18,6 +19,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from fsclient.connection.retry import Reconnecting, Timeouts
+from fsclient.gateway.read_memory import ReadMemory
 from fsclient.session.login import SessionOpener
 from fsclient.session.session import Session
 from fsclient.ui import Ui
@@ -28,7 +30,8 @@ T = TypeVar("T")
 MOVERS = 8
 """The most workers that transfer content."""
 GIVE_UP_S = 20.0
-"""Seconds without the server before a request fails: programs do not wait for minutes."""
+"""Seconds without the server before a request fails: programs do not wait for minutes. The same for
+an answer of a server that has stopped, before the client tries to connect again."""
 
 
 class SessionFactory:
@@ -44,7 +47,12 @@ class SessionFactory:
         """
         self._keeper = keeper
         self._ui = ui
-        self._patience = replace(patience, give_up_s=min(patience.give_up_s, GIVE_UP_S))
+        self._patience = replace(
+            patience,
+            silence_s=min(patience.silence_s, GIVE_UP_S),
+            give_up_s=min(patience.give_up_s, GIVE_UP_S),
+        )
+        keeper.wait_less(self._patience)
         self._computes = computes
         self._one_at_a_time = threading.Lock()
 
@@ -57,9 +65,9 @@ class SessionFactory:
                 if not self._computes:
                     raise _ended() from None
                 session = self._keeper.open()
-        anew = partial(self.reconnect, session)
+        again = partial(self.reconnect, session)
         where = session.facts.link.address
-        session.retry_with(Reconnecting(anew, where, self._ui, self._patience))
+        session.retry_with(Reconnecting(again, where, self._ui, self._patience))
         return session.caching()
 
     def reconnect(self, session: Session) -> None:
@@ -81,16 +89,20 @@ class Worker:
         self._sessions = sessions
         self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._session: Session | None = None
+        self._lost: Unreachable | None = None
+        self._lost_s = 0.0
+        """When the worker last gave up to reach the server."""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def start(self, work: Callable[[Session], T]) -> Future[T]:
         """Add a task to the worker's queue; return a future of its result."""
         result: Future[T] = Future()
+        asked_s = time.monotonic()
 
         def do() -> None:
             try:
-                result.set_result(work(self._ready()))
+                result.set_result(self._done(work, asked_s))
             except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
                 result.set_exception(error)
 
@@ -112,6 +124,18 @@ class Worker:
         if self._session is not None:
             self._session.close()
 
+    def _done(self, work: Callable[[Session], T], asked_s: float) -> T:
+        """Do a task; fail at once if the server was given up while the task waited."""
+        if self._lost is not None and asked_s < self._lost_s:
+            raise self._lost
+        try:
+            session = self._ready()
+            session.context.places.start_command()
+            return work(session)
+        except Unreachable as lost:
+            self._lost, self._lost_s = lost, time.monotonic()
+            raise
+
     def _ready(self) -> Session:
         """Return the connected session: the server closes idle connections."""
         session = self._session
@@ -131,6 +155,7 @@ class SessionPool:
     def __init__(self, sessions: SessionFactory) -> None:
         self._sessions = sessions
         self.tree = Worker(sessions, "tree")
+        self.memory = ReadMemory()
         self._free: list[Worker] = []
         self._movers: list[Worker] = []
         self._change = threading.Condition()
@@ -138,9 +163,9 @@ class SessionPool:
     def take(self) -> Worker:
         """Return a worker to transfer content, for exclusive use; wait until one is free."""
         with self._change:
-            while (desk := self._found()) is None:
+            while (worker := self._found()) is None:
                 self._change.wait()
-        return desk
+        return worker
 
     def take_free(self) -> Worker | None:
         """Return such a worker if one is free now and others remain."""
@@ -154,14 +179,14 @@ class SessionPool:
             return self._free.pop()
         if len(self._movers) >= MOVERS:
             return None
-        desk = Worker(self._sessions, f"mover-{len(self._movers) + 1}")
-        self._movers.append(desk)
-        return desk
+        worker = Worker(self._sessions, f"mover-{len(self._movers) + 1}")
+        self._movers.append(worker)
+        return worker
 
-    def give_back(self, desk: Worker) -> None:
+    def give_back(self, worker: Worker) -> None:
         """Return a worker to the pool."""
         with self._change:
-            self._free.append(desk)
+            self._free.append(worker)
             self._change.notify()
 
     @property
@@ -172,9 +197,9 @@ class SessionPool:
 
     def close(self) -> None:
         """Close all sessions."""
-        for desk in (self.tree, *self._movers):
+        for worker in (self.tree, *self._movers):
             with suppress(FsError):
-                desk.close()
+                worker.close()
 
 
 def _ended() -> LoginRefused:

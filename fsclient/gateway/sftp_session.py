@@ -12,23 +12,28 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from fsclient.gateway.attributes import FileAttributes
 from fsclient.gateway.filesystem import Filesystem
-from fsclient.gateway.handles import Handles, Listing, ReadHandle, SerialQueue
-from fsclient.gateway.names import attributes_of, time_of
+from fsclient.gateway.handles import BadHandleError, Handles, Listing, ReadHandle, SerialQueue
+from fsclient.gateway.names import attributes_of, real_name, time_of
 from fsclient.gateway.paths import GatewayPath, place_of
 from fsclient.gateway.sftp_extensions import ANNOUNCED, Extensions
 from fskit.sftp import packets
 from fskit.sftp.codes import MAX_DATA, OpenFlag, Request, Response, StatusCode
 from fskit.sftp.packets import BadPacketError, Fields, Packets, packet, string, u32
 from fskit.sftp.replies import name_entry, name_packet, status_packet, version_packet
-from fskit.sftp.status import UnsupportedError, sentence_of, status_of
+from fskit.sftp.status import sentence_of, status_of
 from fsproto.errors import FsError, SecurityError
 
 WAITERS = 32
 """The most threads that wait for the network, for one client; the closes in them become one
 commit."""
+
+
+class _ClientGoneError(Exception):
+    """An answer could not be sent: the client has disconnected."""
 
 
 class SftpSession:
@@ -78,19 +83,27 @@ class SftpSession:
         }
 
     def feed(self, data: bytes) -> None:
-        """Process received bytes; raise `BadPacketError` if they are malformed."""
-        for one in self._packets.feed(data):
-            answer = self._answer(one)
-            if answer is not None:
-                self._ready.append(answer)
-                if sum(map(len, self._ready)) >= MAX_DATA:
-                    self._flush()
-        self._flush()
+        """Process received bytes; raise `BadPacketError` if they are malformed.
+
+        Raises `EOFError` if the client has disconnected, so that it cannot be answered.
+        """
+        try:
+            for one in self._packets.feed(data):
+                answer = self._answer(one)
+                if answer is not None:
+                    self._ready.append(answer)
+                    if sum(map(len, self._ready)) >= MAX_DATA:
+                        self._flush()
+            self._flush()
+        except _ClientGoneError:
+            raise EOFError from None
 
     def end(self) -> None:
         """Discard all open handles after a disconnect; open files are not published."""
-        self._files.opened.abandon(self._handles.clear())
-        self._waiters.shutdown(wait=True)
+        try:
+            self._files.opened.abandon(self._handles.clear())
+        finally:
+            self._waiters.shutdown(wait=True)
 
     # --- one request
 
@@ -101,8 +114,11 @@ class SftpSession:
             self._out(b"".join(ready))
 
     def _out(self, data: bytes) -> None:
-        with self._sending:
-            self._send(data)
+        try:
+            with self._sending:
+                self._send(data)
+        except (OSError, EOFError) as error:
+            raise _ClientGoneError from error
 
     def _answer(self, one: memoryview) -> bytes | None:
         kind, fields = one[0], Fields(one[1:])
@@ -120,6 +136,8 @@ class SftpSession:
         """Run a request; an error becomes a status."""
         try:
             return work()
+        except _ClientGoneError:
+            raise
         except BadPacketError:
             return status_packet(request, StatusCode.BAD_MESSAGE)
         except FsError as error:
@@ -139,20 +157,20 @@ class SftpSession:
 
         Requests with the same `turns` run and are answered in the order in which they arrived.
         """
-        self._flush()
 
         def do() -> None:
             answer = self._served(request, work)
             if answer is not None:
-                try:
+                with suppress(_ClientGoneError):  # the reader of the channel sees that
                     self._out(answer)
-                except (OSError, EOFError):
-                    return  # the client has disconnected; the reader of the channel sees that
 
-        if turns is None:
-            self._waiters.submit(do)
-        else:
-            turns.take(do, self._waiters)
+        try:
+            self._flush()
+        finally:  # a client that vanishes after its close has closed its file all the same
+            if turns is None:
+                self._waiters.submit(do)
+            else:
+                turns.take(do, self._waiters)
 
     # --- files
 
@@ -192,7 +210,7 @@ class SftpSession:
         if not isinstance(handle, ReadHandle):
             return read()
         # In order: scp of OpenSSH 9.2 truncates a file after an answer that is too early.
-        if not handle.turns.busy and handle.reading.has(offset, length):
+        if not handle.turns.busy and handle.has(offset, length):
             return read()
         self._later(request, read, handle.turns)
         return None
@@ -241,8 +259,8 @@ class SftpSession:
         return status_packet(request, StatusCode.OK)
 
     def _realpath(self, request: int, fields: Fields) -> bytes:
-        path = str(self._files.canonical(_place(fields)))
-        return packet(Response.NAME, u32(request), u32(1), string(path) * 2, _NOTHING)
+        name = real_name(self._files.canonical(_place(fields)))
+        return packet(Response.NAME, u32(request), name)
 
     def _readlink(self, request: int, fields: Fields) -> bytes:
         target = string(self._files.link_target(_place(fields)))
@@ -263,7 +281,7 @@ class SftpSession:
     def _readdir(self, request: int, fields: Fields) -> bytes:
         handle = self._handles.get(bytes(fields.string()))
         if not isinstance(handle, Listing):
-            raise UnsupportedError("The handle is of a file, not of a folder.")
+            raise BadHandleError("The handle is of a file, not of a folder.")
         now = time.time()
 
         def entry(one: tuple[str, FileAttributes]) -> bytes:
@@ -280,7 +298,7 @@ class SftpSession:
             data = work.do()
             if data is None:
                 return status_packet(request, StatusCode.OK)
-            return packet(Response.EXTENDED_REPLY, u32(request), data)
+            return packet(work.kind, u32(request), data)
 
         if not work.waits:
             return do()

@@ -1,12 +1,13 @@
 """Staging of a file while it is written: blocks sealed on disk under a key in memory.
 
-    file  = slots of 12 + BLOCK + 16 bytes, one for each block
+    file  = slots of BLOCK + 16 bytes, one for each block that does not fit into memory
     block = AES-256-GCM(key, nonce = u32 0 ‖ u64 count, plaintext, associated data = u64 block)
 
 Why no nonce repeats: the key is drawn for one staged file of one run of the gateway, and `count`
 grows with every sealing of a block, even of the same block. The counts are in memory with the key,
-so a changed, swapped or older block on the disk is detected. Where the system allows it, the file
-has no name, so it disappears when the gateway ends.
+so a changed, swapped or older block on the disk is detected. Slots are used in the order in which
+blocks are sealed first: the holes of a file take no space on the disk. Where the system
+allows it, the file has no name, so it disappears when the gateway ends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import struct
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,10 +27,12 @@ from fsclient.transfer.local.files import fill
 from fsproto import crypto
 from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
 
-BLOCK = 256 * 1024
+BLOCK = 64 * 1024
 """Bytes of plaintext in a block."""
-WARM = 32
-"""Blocks in memory; a file that fits into them never reaches the disk."""
+WARM = 128
+"""The most blocks of one file in memory; a file that fits into them rarely reaches the disk."""
+WARM_OF_ALL = 256
+"""The most blocks of all files together in memory (16 MiB); each file may have one more."""
 LARGEST = 1 << 44
 """The largest size in bytes (16 TiB); a write after it is refused."""
 _SLOT = BLOCK + crypto.TAG_SIZE
@@ -40,22 +44,42 @@ Base = Callable[[int, int], bytes]
 """A reader of the content before the file was opened for writing: offset, number of bytes."""
 
 
+class StagingArea:
+    """Where all staged files of a gateway are: a folder, and memory that they share."""
+
+    def __init__(self, folder: Path, blocks: int = WARM_OF_ALL) -> None:
+        """`folder` takes the sealed blocks once there are more than `blocks` in memory."""
+        self.folder = folder
+        self._left = blocks
+        self._lock = threading.Lock()
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether a file that has blocks in memory must not take more."""
+        with self._lock:
+            return self._left <= 0
+
+    def take(self, blocks: int) -> None:
+        """Count blocks that a file has in memory from now on; negative for given back ones."""
+        with self._lock:
+            self._left -= blocks
+
+
 class Staged:
     """A staged file with reads and writes at any offset; only one thread at a time may use it."""
 
-    def __init__(self, folder: Path, *, size: int = 0, base: Base | None = None) -> None:
-        """The file starts with `size` bytes, which `base` reads when they are needed.
-
-        `folder` takes the sealed blocks once there are more than the limit for memory.
-        """
-        self._folder = folder
+    def __init__(self, area: StagingArea, *, size: int = 0, base: Base | None = None) -> None:
+        """The file starts with `size` bytes, which `base` reads when they are needed."""
+        self._area = area
         self._base = base
         self._base_size = size if base else 0
         self.size = size
         self._aead = crypto.Aead(os.urandom(crypto.KEY_SIZE))
         self._count = 0
-        self._counts: dict[int, int] = {}
-        """For each block on the disk, the count under which it was sealed."""
+        self._slots: dict[int, tuple[int, int]] = {}
+        """For each block on the disk, its slot and the count under which it was sealed."""
+        self._free: list[int] = []
+        """Slots of blocks that were cut off."""
         self._warm: OrderedDict[int, bytearray] = OrderedDict()
         """Blocks in memory, the least recently used first."""
         self._dirty: set[int] = set()
@@ -63,6 +87,13 @@ class Staged:
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self._slot = bytearray()
+
+    @property
+    def holes(self) -> int:
+        """The bytes that were never written, in whole blocks; they read as zeros."""
+        below = -(-self._base_size // BLOCK)
+        written = below + len({one for one in (*self._slots, *self._dirty) if one >= below})
+        return max(0, self.size - written * BLOCK)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on, fewer only where the file ends."""
@@ -104,17 +135,21 @@ class Staged:
                 self._block(index)[start:] = bytes(BLOCK - start)
                 self._dirty.add(index)
                 index += 1
-            for known in (self._warm, self._counts):
-                for one in [one for one in known if one >= index]:
-                    del known[one]
+            gone = [one for one in self._warm if one >= index]
+            for one in gone:
+                del self._warm[one]
+            self._area.take(-len(gone))
+            for one in [one for one in self._slots if one >= index]:
+                self._free.append(self._slots.pop(one)[0])
             self._dirty = {one for one in self._dirty if one < index}
             self._base_size = min(self._base_size, size)
         self.size = size
 
     def close(self) -> None:
         """Discard the data and the key."""
+        self._area.take(-len(self._warm))
         self._warm.clear()
-        self._counts.clear()
+        self._slots.clear()
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -131,14 +166,15 @@ class Staged:
             self._make_room()
             block = bytearray(BLOCK) if fresh else self._loaded(index)
             self._warm[index] = block
+            self._area.take(1)
         self._warm.move_to_end(index)
         return block
 
     def _loaded(self, index: int) -> bytearray:
-        count, start = self._counts.get(index), index * BLOCK
+        slot, start = self._slots.get(index), index * BLOCK
         block = bytearray(BLOCK)
-        if count is not None:
-            self._open(index, count, block)
+        if slot is not None:
+            self._open(index, *slot, block)
         elif self._base is not None and start < self._base_size:
             piece = self._base(start, min(BLOCK, self._base_size - start))
             block[: len(piece)] = piece
@@ -147,29 +183,32 @@ class Staged:
         return block
 
     def _make_room(self) -> None:
-        while len(self._warm) >= WARM:
+        while len(self._warm) >= WARM or (self._warm and self._area.is_full):
             index, block = next(iter(self._warm.items()))
             if index in self._dirty:
                 self._seal(index, block)
                 self._dirty.discard(index)
             del self._warm[index]
+            self._area.take(-1)
 
     def _seal(self, index: int, block: bytearray) -> None:
         self._count += 1
         number = _NUMBER.pack(index)
         file = self._opened()
         self._aead.seal_into(_COUNT.pack(0, self._count), block, number, self._slot)
+        known = self._slots.get(index)
+        slot = known[0] if known else self._free.pop() if self._free else len(self._slots)
         with local_errors("The folder for files that are being written"):
-            file.seek(index * _SLOT)
+            file.seek(slot * _SLOT)
             left = memoryview(self._slot)
             while left:
                 left = left[file.write(left) :]
-        self._counts[index] = self._count
+        self._slots[index] = slot, self._count
 
-    def _open(self, index: int, count: int, block: bytearray) -> None:
+    def _open(self, index: int, slot: int, count: int, block: bytearray) -> None:
         file = self._opened()
         with local_errors("The folder for files that are being written"):
-            file.seek(index * _SLOT)
+            file.seek(slot * _SLOT)
             read = fill(memoryview(self._slot), file)
         try:
             if read != _SLOT:
@@ -180,8 +219,8 @@ class Staged:
 
     def _opened(self) -> BinaryIO:
         if self._file is None:
-            with local_errors(self._folder):
-                fd, name = tempfile.mkstemp(prefix=_BEGINNING, dir=self._folder)
+            with local_errors(self._area.folder):
+                fd, name = tempfile.mkstemp(prefix=_BEGINNING, dir=self._area.folder)
                 self._file = os.fdopen(fd, "w+b", buffering=0)
                 self._slot = bytearray(_SLOT)
                 self._path = Path(name)

@@ -57,18 +57,33 @@ class InboxAccept:
         self._progress = progress
         self._folder = folder
         self._known: set[DropId] | None = None
+        self._stored: dict[DropId, RemotePath] = {}
+        """The files of this command, by their drops, which may still have to be deleted."""
 
     def accept(self, one: PendingDrop) -> AcceptedDrop:
-        """Accept a drop; raise an error and store no file if it cannot be verified."""
+        """Accept a drop; raise an error and store no file if it cannot be verified.
+
+        If the connection is lost and made again, start over: a file that was stored before is
+        recognised in `inbox/`.
+        """
+        while True:
+            try:
+                accepted = self._accept(one)
+            except Unreachable as lost:
+                lost.hint = (
+                    "Give the same command again: what was accepted stays, the rest follows."
+                )
+                self._session.retry.recover(lost)
+                self._known = None
+                continue
+            self._session.retry.progressed()
+            return accepted
+
+    def _accept(self, one: PendingDrop) -> AcceptedDrop:
         note = one.opened.note
-        if one.known or one.drop in self._accepted():
-            self._done(one)
-            return AcceptedDrop(note.name, None, note.size)
-        try:
-            path = self._put(one)
-        except Unreachable as lost:
-            lost.hint = "Give the same command again: what was accepted stays, the rest follows."
-            raise
+        path = self._stored.get(one.drop)
+        if path is None and not (one.known or one.drop in self._accepted()):
+            path = self._stored[one.drop] = self._put(one)
         self._done(one)
         return AcceptedDrop(note.name, path, note.size)
 

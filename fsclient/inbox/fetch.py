@@ -62,12 +62,14 @@ class _Receiving:
             event = connection.next_of(request)
             size = min(SEGMENT_SIZE, content.sealed_size - index * SEGMENT_SIZE)
             if not isinstance(event, Data) or (event.index, len(event.payload)) != (index, size):
-                raise RemoteProtocolError("The server sent a drop cut or out of order.")
+                raise RemoteProtocolError(
+                    "The server sent the segments of a drop incompletely or out of order."
+                )
             leaves.append(integrity.leaf(content.salt, index, event.payload))
             self._take(index, event.payload)
         end = connection.next_of(request)
         if isinstance(end, Data) or end.message != Sent(content.sealed_size):
-            raise RemoteProtocolError("The server sent more of a drop than there is.")
+            raise RemoteProtocolError("The server sent more segments than the drop has.")
         if not crypto.equal(
             integrity.root(content.salt, leaves, content.sealed_size), content.root
         ):

@@ -10,7 +10,7 @@ from fsclient.session.session import Session
 from fsclient.trust.sightings import DROP
 from fsproto.drop import DROP_ID_SIZE, OpenedDrop, open_drop
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
-from fsproto.limits import MAX_DROPS_NAMED
+from fsproto.limits import MAX_DROPS, MAX_DROPS_NAMED
 from fsproto.messages.base import Done
 from fsproto.messages.drops import Drops, GetDrops, RemoveDrops
 from fsproto.names import for_terminal
@@ -64,8 +64,7 @@ def waiting(session: Session) -> list[Waiting]:
     """Return the waiting drops, the oldest first; each is verified separately."""
     tree = session.tree
     mark = tree.context.memory.mark()
-    found = list(items_of(session.connection, GetDrops(), Drops, lambda part: part.drops))
-    known = tree.context.memory.had([NodeId(one.drop) for one in found], DROP, mark)
+    found = items_of(session.connection, GetDrops(), Drops, lambda part: part.drops, MAX_DROPS)
     result: list[Waiting] = []
     for sent in found:
         if len(sent.drop) != DROP_ID_SIZE:
@@ -77,7 +76,8 @@ def waiting(session: Session) -> list[Waiting]:
             refused = IntegrityError(error.sentence, hint=_hint(sent.drop, error))
             result.append(RefusedDrop(sent.drop, refused))
         else:
-            result.append(PendingDrop(opened, NodeId(sent.drop) in known))
+            known = tree.context.memory.had([NodeId(sent.drop)], DROP, mark)
+            result.append(PendingDrop(opened, bool(known)))
     return result
 
 
@@ -100,7 +100,7 @@ def chosen(found: Sequence[Waiting], names: Iterable[str]) -> list[Waiting]:
             some = [one for one in found if one.drop.hex().startswith(name.lower())]
         if not some:
             raise NotFoundError(
-                f"Nothing of the name '{for_terminal(name)}' waits for you.",
+                f"No drop named '{for_terminal(name)}' waits for you.",
                 hint="'fsclient inbox' shows what does.",
             )
         picked |= {one.drop: one for one in some}

@@ -9,7 +9,7 @@ from fsproto.sealed.manifest import Metadata, dropped_of
 
 
 def dropped_data(metadata: Metadata) -> dict[str, Any] | None:
-    """Return the data for JSON output; None for a file that was not dropped."""
+    """Return the data for JSON output; None if the file is not from a drop."""
     dropped = dropped_of(metadata)
     if dropped is None:
         return None
@@ -23,7 +23,7 @@ def dropped_data(metadata: Metadata) -> dict[str, Any] | None:
 
 
 def mark(metadata: Metadata) -> str:
-    """Return the text after a name; empty for a file that was not dropped."""
+    """Return the text after a name; empty if the file is not from a drop."""
     dropped = dropped_of(metadata)
     if dropped is None:
         return ""

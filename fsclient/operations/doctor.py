@@ -1,6 +1,6 @@
-"""Comparing what the server shows with what this machine has seen, and accepting what it shows.
+"""Compares the server's versions with the seen versions, and accepts the server's.
 
-The server's side is read with an empty memory, so that nothing which was seen stands in the way:
+The server's versions are read with an empty memory, so that seen versions cause no error;
 signatures, keys and proofs are checked as always. Then each version is compared with the memory.
 """
 
@@ -10,32 +10,34 @@ from collections.abc import Iterator
 
 from fsclient.session.session import Session
 from fsclient.sharing.own_shares import folders_above
-from fsclient.tree.nodes import TreeNode
+from fsclient.tree.nodes import TreeNode, name_seen
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import LIST, MANIFEST, STATE, Sighting
 from fsproto.names import RemotePath
-from fsproto.types import NO_NODE
+from fsproto.types import NO_NODE, NodeId
 from fsproto.values import Value
 
 
 class Difference(Value, frozen=True):
-    """One value of which the server shows a version that does not follow from what was seen."""
+    """One value whose version at the server does not follow from the seen version."""
 
     path: RemotePath
-    """Where it is; of a node that is not shown, the folder in which it was."""
+    """Where it is; of a node whose name cannot be known, the folder in which it was."""
     seen: Sighting
     shown: Sighting | None
-    """None if the server does not show the node at all."""
+    """None if the server does not show the node, or the member list, at all."""
     below: bool = True
-    """Whether it is at or below the path that was asked about; else it is on the way there."""
+    """Whether it is at or below the path that was requested; else it is on the way there."""
+    named: bool = True
+    """Whether `path` ends with its name."""
 
 
 def differences(session: Session, memory: SeenVersions, path: RemotePath) -> list[Difference]:
-    """Return what differs on the way to `path`, there, and below.
+    """Return the differences on the way to `path`, there, and below.
 
     `session` has an empty memory of its own (`open_to_compare`). Honest changes are no difference.
     """
-    tree = session.tree
+    tree, mark = session.tree, memory.mark()
     found = tree.find(path)
     nodes = {above.keyed.node: above for above in folders_above(found)}
     if found.path.owner is None:
@@ -43,29 +45,53 @@ def differences(session: Session, memory: SeenVersions, path: RemotePath) -> lis
     on_the_way = set(nodes) - {found.keyed.node}
     for one in _everything(session, found):
         nodes[one.keyed.node] = one
-    for folder in nodes:
-        tree.context.authors.list_of(folder)
+    for one in nodes.values():
+        tree.context.list_of(one)
     differing = []
     for shown in session.memory.everything():
         node = nodes.get(shown.node)
         if node is None or shown.what not in (STATE, MANIFEST, LIST):
             continue
-        seen = memory.conflicting(shown, tree.context.questions.lineages)
+        seen = memory.conflicting(shown, mark, tree.context.questions.lineages)
         if seen is not None:
             below = shown.node not in on_the_way
             differing.append(Difference(node.path, seen, shown, below))
+    differing += _missing_lists(session, memory, mark, nodes, on_the_way)
     folders = [one for one in differing if one.seen.what == STATE]
     for folder_state in folders:
+        at = nodes[folder_state.seen.node]
         differing += [
-            Difference(folder_state.path, lost, None, folder_state.below)
-            for lost in memory.below(folder_state.seen.node)
+            _lost(at, lost, below=folder_state.below)
+            for lost in memory.below(at.keyed.node)
             if lost.node not in nodes
         ]
     return sorted(differing, key=lambda one: (one.path.parts, one.seen.what, one.seen.node))
 
 
+def _lost(folder: TreeNode, seen: Sighting, *, below: bool) -> Difference:
+    name = name_seen(folder, seen)
+    path = folder.path if name is None else folder.path.child(name)
+    return Difference(path, seen, None, below, named=name is not None)
+
+
+def _missing_lists(
+    session: Session,
+    memory: SeenVersions,
+    mark: int,
+    nodes: dict[NodeId, TreeNode],
+    on_the_way: set[NodeId],
+) -> list[Difference]:
+    """Return the member lists that were seen before `mark`, and that the server does not show."""
+    shown = {one.node for one in session.memory.everything() if one.what == LIST}
+    return [
+        Difference(nodes[node].path, seen, None, node not in on_the_way)
+        for node in memory.had(nodes, LIST, mark) - shown
+        if (seen := memory.seen(node, LIST)) is not None
+    ]
+
+
 def accept(memory: SeenVersions, differing: list[Difference]) -> int:
-    """Have the memory take what the server shows in place of what was seen; return how many."""
+    """Replace seen versions by the server's; return the number of replaced values."""
     taken = [one for one in differing if one.below]
     memory.accept(
         [one.shown for one in taken if one.shown is not None],

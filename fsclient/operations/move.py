@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from fsclient.session.session import Session
 from fsclient.tree.commit import Committer
-from fsclient.tree.nodes import TreeNode
+from fsclient.tree.nodes import TreeNode, must_be_folder
+from fsclient.tree.tree import Tree
 from fsclient.ui import Ui
 from fsproto.errors import NotAllowedError
+from fsproto.names import RemotePath
+from fsproto.types import NO_NODE
+
+
+def target_of(tree: Tree, target: RemotePath, *, several: bool) -> tuple[TreeNode, str]:
+    """Return the target folder, and the new name there; an empty name keeps the old one."""
+    reached = tree.reach(target)[-1]
+    there = len(reached.path.parts) == len(target.parts)
+    into = several or target.names_folder or (there and reached.is_folder)
+    folder = tree.find(target if into else target.parent)
+    return must_be_folder(folder), "" if into else target.name
 
 
 def check_movable(found: TreeNode, folder: TreeNode) -> None:
@@ -20,6 +32,11 @@ def check_movable(found: TreeNode, folder: TreeNode) -> None:
         )
     if found.above is None:
         raise NotAllowedError(f"'{found.path}' is shared with you; only its owner can move it.")
+    if folder.keyed.node == NO_NODE:
+        raise NotAllowedError(
+            "Only the owner can add something next to the shared folders.",
+            hint="Move it into one of the shared folders, if you may write there.",
+        )
     parts = found.path.parts
     if found.is_folder and folder.path.parts[: len(parts)] == parts:
         raise NotAllowedError(f"'{found.path}' cannot be moved into itself.")
@@ -46,13 +63,17 @@ def move(
     renew, mine = before.loses(after), found.path.owner is None
     if not mine and found.is_folder and before.writers - after.writers:
         raise NotAllowedError(
-            f"Others may write where '{found.path}' lies and not where it would: only its "
-            "owner can move it there.",
-            hint="Get it and put it there.",
+            f"The move would take '{found.path}' away from other writers: only its owner can do "
+            "that.",
+            hint="Get it, and put a copy there.",
         )
     changes.move(found, above.keyed, folder.keyed, name, replaced, renew=renew)
-    if mine and before.lists != after.lists:
-        from fsclient.sharing.share import Sharing
+    if not mine or before.lists == after.lists:
+        changes.commit()
+        return
+    from fsclient.sharing.share import Sharing
 
-        Sharing(session, ui).follow(found, folder, name, changes, renew=renew)
+    sharing = Sharing(session, ui)
+    sharing.follow(found, folder, name, changes, renew=renew)
     changes.commit()
+    sharing.settle()

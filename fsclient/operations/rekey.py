@@ -26,7 +26,7 @@ _AT_ONCE = 200
 
 
 class Rekey:
-    """The re-keying of all that is due below one folder."""
+    """The re-keying of every due node below one folder."""
 
     def __init__(self, tree: Tree, tell: Callable[[int], None]) -> None:
         """`tell` is called after each commit with the number of new keys so far."""

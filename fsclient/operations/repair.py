@@ -1,9 +1,9 @@
 """Repairing an entry that does not verify: the last version that opens becomes the newest again.
 
-A writer can sign a version with keys or metadata that nobody can open. The server keeps the last
+A writer can sign a version with keys or metadata that no client can open. The server keeps the last
 manifest of each key of a folder, and the versions of files. The repair signs the next version with
-the keys and metadata of an older one, under a new key. Keys between the two that nobody knows are
-replaced by random ones: what was sealed under them is lost, and nothing else.
+the keys and metadata of an older one, under a new key. Random keys replace the unknown keys between
+the two: content under the unknown keys is lost, and nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fsclient.tree.tree import Tree
 from fsclient.trust.sightings import MANIFEST, Gap
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SignatureError
 from fsproto.keys.tree import KeyedNode
+from fsproto.limits import MAX_VERSIONS
 from fsproto.messages.history import GetHistory, History
 from fsproto.names import RemotePath
 from fsproto.packing import unpack
@@ -72,12 +73,16 @@ class Repair:
         """Return the manifests that the server keeps from before the newest, the newest first."""
         connection = self._tree.context.connection
         asked = GetHistory(newest.body.node, newest.body.version)
-        signed = list(items_of(connection, asked, History, lambda part: part.manifests))
-        gaps = [Gap(newest.body.node, MANIFEST, _point(one), newest.point) for one in signed]
-        proofs = self._tree.context.questions.lineages(gaps)
-        return [
-            older_manifest(one, newest, proofs[gap]) for one, gap in zip(signed, gaps, strict=True)
-        ]
+        older = items_of(connection, asked, History, lambda part: part.manifests, MAX_VERSIONS)
+        chain = [newest]
+        for signed in older:
+            newer = chain[-1]
+            gap = Gap(newest.body.node, MANIFEST, _point(signed), newer.point)
+            if gap.earlier.version >= gap.later.version:
+                raise RemoteProtocolError("The server sent older versions out of their order.")
+            reached = self._tree.context.questions.lineages([gap])[gap]
+            chain.append(older_manifest(signed, newer, reached))
+        return chain[1:]
 
     def _opened(
         self,

@@ -7,6 +7,7 @@ is safe, because every reader of the new version could have read that key in the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fsclient.operations.repair import Repair
@@ -17,9 +18,9 @@ from fsclient.tree.contents import RefusedEntry
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.history import FileHistory
 from fsclient.tree.nodes import TreeNode, must_be_folder
-from fsclient.tree.removed import RemovedLookup, reached
+from fsclient.tree.removed import RemovedLookup, RemovedNode, reached
 from fsclient.ui import Ui
-from fsproto.errors import ExistsError, NotAllowedError, UsageError
+from fsproto.errors import ExistsError, NotAllowedError, NotFoundError, UsageError
 from fsproto.names import RemotePath
 from fsproto.sealed.manifest import Metadata, renamed
 
@@ -39,11 +40,17 @@ class RestoreResult:
 class RestoreOperation:
     """One `restore` command."""
 
-    def __init__(self, session: Session, ui: Ui) -> None:
-        """`ui` shows warnings."""
+    def __init__(
+        self,
+        session: Session,
+        ui: Ui,
+        elsewhere: Callable[[RemotePath, NotFoundError], RemovedNode] | None = None,
+    ) -> None:
+        """`ui` shows warnings. `elsewhere` is called if nothing was removed from the given path."""
         self._session = session
         self._tree = session.tree
         self._ui = ui
+        self._elsewhere = elsewhere
 
     def run(
         self, path: RemotePath, version: int | None, target: RemotePath | None, chosen: str
@@ -59,7 +66,10 @@ class RestoreOperation:
         if refused is not None:
             restored = Repair(self._tree).run(refused, path)
             return RestoreResult(path, restored, was_removed=False)
-        folder, there = reached(self._tree, path)
+        try:
+            folder, there = reached(self._tree, path)
+        except NotFoundError as missing:
+            return self._bring_back_from_elsewhere(path, version, target, chosen, missing)
         if there is None or target is not None or chosen:
             return self._bring_back(folder, path, version, target, chosen)
         if there.is_folder:
@@ -69,9 +79,9 @@ class RestoreOperation:
             )
         if version is None:
             raise UsageError(
-                f"Which version of '{path}' is to be its newest? Give --version N.",
-                hint=f"'fsclient history {path}' shows them; --as NAME brings back one that was "
-                "removed under this name.",
+                f"Choose the version of '{path}' that becomes the newest: --version N.",
+                hint=f"'fsclient history {path}' lists the versions; --as NAME restores a removed "
+                "file or folder of this name.",
             )
         return self._make_newest(folder, there, version)
 
@@ -106,15 +116,39 @@ class RestoreOperation:
         target: RemotePath | None,
         chosen: str,
     ) -> RestoreResult:
-        removed, *others = RemovedLookup(self._tree).named(folder, path, chosen)
+        try:
+            removed, *others = RemovedLookup(self._tree).named(folder, path, chosen)
+        except NotFoundError as missing:
+            return self._bring_back_from_elsewhere(path, version, target, chosen, missing)
         if others:
             self._ui.warn(
                 f"'{path}' was removed {len(others) + 1} times; the latest comes back. "
                 f"'fsclient history {folder.path}' shows all, --id brings back another."
             )
+        return self.bring_back(removed, version, target)
+
+    def _bring_back_from_elsewhere(
+        self,
+        path: RemotePath,
+        version: int | None,
+        target: RemotePath | None,
+        chosen: str,
+        missing: NotFoundError,
+    ) -> RestoreResult:
+        if self._elsewhere is None or chosen:
+            raise missing
+        return self.bring_back(self._elsewhere(path, missing), version, target)
+
+    def bring_back(
+        self, removed: RemovedNode, version: int | None = None, target: RemotePath | None = None
+    ) -> RestoreResult:
+        """Restore a removed node, under another path if `target` is given."""
         found = removed.found
         older = found if version is None else FileHistory(self._tree).at(found, version)
-        into, name = self._target(folder, path, target)
+        folder = found.above
+        if folder is None:
+            raise RuntimeError("a removed node is always found in its folder")
+        into, name = self._target(folder, found.path, target)
         if self._tree.look(into, [name])[name] is not None:
             raise ExistsError(
                 f"'{into.path.child(name)}' exists already.",
@@ -163,9 +197,9 @@ class RestoreOperation:
             if (there := tree.look(folder, [target.name])[target.name]) is None:
                 return folder, target.name
             return (there, path.name) if there.is_folder else (folder, target.name)
-        if place.owner != path.owner:
-            raise NotAllowedError("Nothing can be moved from one person's tree to another's.")
         way = tree.reach(place)
+        if way[0].path.owner != folder.path.owner:
+            raise NotAllowedError("Nothing can be moved from one person's tree to another's.")
         there = way[-1] if len(way[-1].path.parts) == len(place.parts) else None
         if place.names_folder or (there is not None and there.is_folder):
             return must_be_folder(tree.find(place)), path.name

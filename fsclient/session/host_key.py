@@ -1,6 +1,6 @@
-"""Finds out whether a server that shows another host key than the expected one has moved to it.
+"""Connecting to a server, and finding out whether one with another host key has moved to it.
 
-Imported only then. The statements that former keys have signed decide, and nothing that the server
+The statements that former keys have signed decide, and nothing that the server
 says; see `fsproto.host_key_moves`.
 """
 
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from fsclient.connection.connection import line_to
+from fsclient.connection.connection import ServerConnection
+from fsclient.connection.line import line_to
 from fsclient.connection.retry import Timeouts
 from fskit.text import time_text
 from fsproto import crypto, host_key_moves
-from fsproto.errors import FsError
+from fsproto.errors import FsError, HostKeyError
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE
 from fsproto.link import EnrollLink
 
@@ -24,12 +25,12 @@ _LENGTH = 4
 
 @dataclass(frozen=True)
 class MovedHostKey:
-    """Where the server is found from now on, and since when."""
+    """The link with the new host key, and the time of the change."""
 
     link: EnrollLink
-    """With the new key."""
+    """The link with the new key."""
     time_ms: int
-    """When the old key vouched for it, as it says."""
+    """The time in the last statement."""
 
     @property
     def sentence(self) -> str:
@@ -41,10 +42,42 @@ class MovedHostKey:
         )
 
 
+def connected(
+    link: EnrollLink, patience: Timeouts, *, after: int, via: str | None, known: bool
+) -> tuple[ServerConnection, MovedHostKey | None]:
+    """Connect to a server; if its host key was changed and the old one vouches for it, to that.
+
+    `known`: the profile has expected this key before. `HostKeyError` for any other key.
+    """
+    try:
+        return ServerConnection(link, patience, after=after, via=via), None
+    except HostKeyError as alarm:
+        moved = successor(link, patience, via)
+        if moved is None:
+            if known:
+                raise
+            raise HostKeyError(  # none was known before that could have changed
+                f"THE SERVER'S HOST KEY IS NOT THE ONE IN THE LINK. Expected {link.host_key}, "
+                f"but the server showed {alarm.shown}.",
+                hint="The link may be mistyped or out of date, or an attacker is in the "
+                "middle. Nothing was sent. Compare it with what your administrator gave you.",
+            ) from None
+        try:
+            connection = ServerConnection(moved.link, patience, after=after, via=via)
+        except HostKeyError:
+            raise alarm from None
+    try:  # the statement is public: without the key it proves nothing
+        connection.confirm()
+    except BaseException:
+        connection.close()
+        raise
+    return connection, moved
+
+
 def successor(link: EnrollLink, patience: Timeouts, via: str | None = None) -> MovedHostKey | None:
     """Ask the server for the statements of its former host keys; None if they prove nothing.
 
-    Nothing about the user is said. Whatever goes wrong, the key stays the wrong one.
+    It sends nothing about the user. After any error, the key counts as a wrong key.
     """
     with contextlib.suppress(FsError, OSError, crypto.CryptoError):
         answer = _ask(link, host_key_moves.question(crypto.digest_of(link.host_key)), patience, via)

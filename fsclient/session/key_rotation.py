@@ -1,8 +1,8 @@
 """Replacing the user's own keys: the new ones are on disk before the server receives them.
 
 The same request gives the root of the tree a new key, so that everything below is due: the holder
-of the old keys has the keys of the tree, too. If the answer is lost, it is not known which keys the
-server has. The client keeps both until a login shows it (`SessionOpener`).
+of the old keys has the keys of the tree, too. If the answer is lost, the client does not know which
+keys the server has. It keeps both until a login shows it (`SessionOpener`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from fsclient.profile import Profile
 from fsclient.session.session import Session
-from fsclient.tree.root import renewed_root
+from fsclient.tree.root import RenewedRoot, renewed_root
 from fskit.clock import now_ms
 from fsproto.errors import (
     ConflictError,
@@ -28,8 +28,10 @@ from fsproto.messages.base import Done
 from fsproto.messages.keylog import Rotate
 
 _TRIES = 5
-"""How often another command of the same person may change the root in between."""
+"""Attempts, in case other commands of the same person change the root in between."""
 
+Register = Callable[[Session, Identity, str], None]
+"""Registers the successor of a session's keys under a one-time password; see `register`."""
 WithCode = Callable[[Callable[[str], None]], None]
 """Calls a function with one-time passwords until one is accepted."""
 
@@ -39,12 +41,13 @@ def rotate(
     profile: Profile,
     passphrase: str | None,
     with_code: WithCode,
+    register: Register,
     *,
     renews: bool,
 ) -> Identity:
-    """Make new keys, have the old ones sign them, and register them; return them.
+    """Make new keys, have the old ones sign them, and `register` them; return them.
 
-    `renews` notes in the profile that the whole tree is to take new keys after that. Raises
+    `renews` records in the profile that the whole tree must take new keys after that. Raises
     `LoginRefused` if no code is accepted, `NotAllowedError` if the server allows no further
     rotation now; the old keys stay then.
     """
@@ -54,7 +57,7 @@ def rotate(
     if renews:
         profile.note_renewal(new.bundle.fingerprint)
     try:
-        with_code(lambda code: _register(session, new, code))
+        with_code(lambda code: register(session, new, code))
     except (LoginRefused, LoginRequired, NotAllowedError, ConflictError, UsageError):
         profile.settle_keyfile(took_next=False)  # the server has said that it has the old ones
         raise
@@ -62,17 +65,28 @@ def rotate(
     return new
 
 
-def _register(session: Session, new: Identity, code: str) -> None:
-    """Send the new keys; a code that the server has not consumed serves for the next try."""
-    tree, old = session.tree, session.identity
-    signature = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
+def register(session: Session, new: Identity, code: str) -> None:
+    """Register the successor of the session's keys, signed by these, under a one-time password.
+
+    A code that the server has not consumed serves for the next try.
+    """
+    tree = session.tree
     for tries_left in reversed(range(_TRIES)):
         state = tree.view(tree.root.keyed, []).state
-        root = renewed_root(tree.root, state, new, session.people.log_head)
+        keyed = tree.root.keyed.renewed(os.urandom)
+        root = renewed_root(tree.root, keyed, state, new, session.people.log_head)
         try:
-            session.connection.call(Rotate(code, new.bundle.signed, signature, root), Done)
+            send_rotation(session, new, root, code)
         except ConflictError:
             if not tries_left:
                 raise
         else:
             return
+
+
+def send_rotation(session: Session, new: Identity, root: RenewedRoot, code: str) -> None:
+    """Send the successor of the session's keys; the server makes the parts that it has of it."""
+    old, link = session.identity, session.connection
+    signature = sign_rotation(old.signing, old.bundle.hash, new.bundle.hash)
+    request = link.send(Rotate(code, new.bundle.signed, signature, root.sent))
+    link.answer(request, Done, slow=True)

@@ -9,16 +9,16 @@ from fskit.text import count_text, time_text
 from fsproto.messages.account import Notice
 from fsproto.names import for_terminal
 
-_LEAKED = "If that was not you, make a new secret with 'fsclient otp rotate'."
+_LEAKED = "If you did not do this, make a new secret with 'fsclient otp rotate'."
 
 _TAKEN_OVER = (
-    "If that was not you, another person has your session and your codes: end all sessions with "
+    "If you did not do this, another person has your session and your codes: end all sessions with "
     "'fsclient logout --everywhere', and have your administrator disable the account."
 )
 
 
 def tell(ui: Ui, notices: Iterable[Notice], is_new: Callable[[str, int], bool]) -> None:
-    """Show the notices that were not shown before; kinds that this version does not know stay out.
+    """Show each new notice once; ignore kinds that this version does not know.
 
     `is_new` gets the kind of a notice and its time in Unix ms, and notes that it is shown.
     """
@@ -35,7 +35,7 @@ def _sentence(notice: Notice) -> str | None:
         case "code-replayed":
             return (
                 "A one-time password of yours was tried again after it had been used,"
-                f"{when}. Somebody may be watching your codes."
+                f"{when}. An attacker may have seen your codes."
             )
         case "code-without-key":
             return (
@@ -51,8 +51,9 @@ def _sentence(notice: Notice) -> str | None:
         case "dropped":
             files = count_text(notice.count, "file")
             return (
-                f"{files} came to your drop box, the last on {time_text(notice.at_ms)} from "
-                f"{for_terminal(notice.address)}: 'fsclient inbox' shows what waits."
+                f"{files} {'waits' if notice.count == 1 else 'wait'} in your drop box, the last "
+                f"since {time_text(notice.at_ms)} from {for_terminal(notice.address)}: 'fsclient "
+                "inbox' lists them."
             )
         case "keys-rotated":
             return f"YOUR KEYS WERE REPLACED{when}. {_TAKEN_OVER}"
@@ -67,7 +68,7 @@ def _sentence(notice: Notice) -> str | None:
         case "ssh-session":
             return (
                 "One of your one-time passwords started a session over SSH from another network "
-                f"than the last one,{when}. If that was not you, end it with "
+                f"than the last one,{when}. If you did not do this, end it with "
                 "'fsclient logout --everywhere', and make a new secret with 'fsclient otp rotate'."
             )
         case "recovery-codes-low":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from fsclient.local_errors import local_errors
+from fsclient.profile_errors import profile_errors
 from fskit import files
 from fsproto.errors import LoginRefused
 
@@ -22,16 +22,16 @@ def one_login(path: Path, source: bytes | None) -> Iterator[None]:
 
     `source` identifies where the one-time passwords come from. If a login from the same source was
     refused while this one waited, raise `LoginRefused` instead of being refused, too. Without a
-    source a person types the codes: nobody waits for a person, so there is no lock.
+    source a person types the codes: no command should wait for that, so there is no lock.
     """
     if source is None:
         yield
         return
-    with local_errors(path):
+    with profile_errors(path):
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         before = _content(fd)
-        with local_errors(path):
+        with profile_errors(path):
             files.lock(fd, wait=True)
         refused = _content(fd)
         if refused != before and refused[_MARK:] == source:
@@ -39,9 +39,10 @@ def one_login(path: Path, source: bytes | None) -> Iterator[None]:
         try:
             yield
         except LoginRefused:
-            os.lseek(fd, 0, os.SEEK_SET)
-            os.ftruncate(fd, 0)
-            os.write(fd, os.urandom(_MARK) + source)
+            with suppress(OSError):  # on a full disk, those who wait try the code themselves
+                os.lseek(fd, 0, os.SEEK_SET)
+                os.ftruncate(fd, 0)
+                os.write(fd, os.urandom(_MARK) + source)
             raise
     finally:
         os.close(fd)

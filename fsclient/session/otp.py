@@ -1,44 +1,60 @@
-"""Where one-time passwords come from: given, computed from a secret file, or typed."""
+"""Sources of one-time passwords: an option, a file with the secret, or the keyboard."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from fsclient.local_errors import local_errors
+from fsclient.session.otp_secret import read_secret
 from fsclient.ui import Ui
+from fskit.files import others_may_read
+from fskit.user_folders import expanded
 from fsproto.errors import LoginRefused, LoginRequired, UsageError
+from fsproto.limits import OTP_DIGITS
 from fsproto.names import for_terminal
 
+T = TypeVar("T")
+
 _TYPED_TRIES = 3
-_DIGITS = range(6, 9)
 _RECOVERY_CODE = 24
 """Letters and digits of a recovery code."""
 _WHAT_IT_IS = "A one-time password has 6 to 8 digits, a recovery code 24 letters and digits"
+_LONGEST_FILE = 64 * 1024
 _MARGIN_S = 0.2
-"""How far into a step its code is computed, so that no clock calls it early."""
+"""Seconds into a step at which its code is computed: the server's clock may be a little late."""
 
 
 class CodeSource:
     """A source of one-time passwords to try, one after the other."""
 
     def __init__(self, given: str | None, secret_file: Path | None) -> None:
-        """Take a code that was given, or a file with the secret; neither: the person is asked."""
+        """Take a code, or a file with the secret; without both, the user is asked for codes."""
         self._given = given
         self._secret_file = secret_file
         self._more = False
 
     @property
     def source(self) -> bytes | None:
-        """A hash of what the next codes come from; None if a person types them."""
+        """A hash that identifies the source of the next codes; None if a person types them."""
         if self._given is not None:
             return hashlib.sha256(b"code " + self._given.encode(errors="replace")).digest()
         if self._secret_file is not None:
             return hashlib.sha256(b"file " + os.fsencode(self._secret_file.absolute())).digest()
         return None
+
+    def with_code(self, ui: Ui, use: Callable[[str], T]) -> T:
+        """Call `use` with codes until one is accepted; `LoginRefused` if none is."""
+        for code in self.codes(ui):
+            try:
+                return use(code)
+            except LoginRefused as error:
+                self.refused(ui, error)
+        raise LoginRefused
 
     def codes(self, ui: Ui) -> Iterator[str]:
         """Yield codes to try; `LoginRequired` without a code and without a terminal."""
@@ -60,45 +76,31 @@ class CodeSource:
                 yield self._typed(ui)
 
     def refused(self, ui: Ui, error: LoginRefused) -> None:
-        """Take note that a code was refused; raises it on where no further one can be tried."""
+        """Record that a code was refused; raise `error` if no further code can be tried."""
         if not self._more:
             raise error
         if self._secret_file is None:
             ui.complain(error)
 
     def _typed(self, ui: Ui) -> str:
-        """Ask until something is typed that can be a code: a slip costs no try."""
+        """Ask until the input can be a code, so that a typing error costs no try."""
         while not _looks_right(code := ui.ask("One-time password: ")):
             ui.warn(f"{_WHAT_IT_IS}; your authenticator app shows the first.")
         return code
 
     def _computed(self, ui: Ui, path: Path) -> Iterator[str]:
-        """Compute the code of now; if it is used up already, wait for the next one, once."""
-        import pyotp
-
-        with local_errors(path):
-            text = path.expanduser().read_text(encoding="utf-8", errors="replace")
-            readable = path.expanduser().stat().st_mode & 0o077 and os.name == "posix"
-        if readable:
+        """Compute the present code; if it was used already, wait for the next one, once."""
+        path = expanded(path, "--otp-secret-file or FSCLIENT_OTP_SECRET_FILE")
+        shown = for_terminal(str(path))
+        with local_errors(path), path.open("rb") as file:
+            data = file.read(_LONGEST_FILE)
+            is_open = others_may_read(file)
+        if is_open:
             ui.warn(
-                f"Other users may read '{for_terminal(str(path))}', which holds your secret; "
-                f"run: chmod 600 {for_terminal(str(path))}"
+                f"Other users may read '{shown}', which holds your secret; run: chmod 600 {shown}"
             )
-        secret, shown = "".join(text.split()), for_terminal(str(path))
-        try:
-            otp = (
-                pyotp.parse_uri(_bare(secret))
-                if secret.lower().startswith("otpauth:")
-                else pyotp.TOTP(secret)
-            )
-            if not isinstance(otp, pyotp.TOTP):
-                raise UsageError(f"'{shown}' holds a secret for counted codes, not for timed ones.")
-            code = otp.now()
-        except (ValueError, TypeError):
-            raise UsageError(
-                f"'{shown}' holds no one-time password secret.",
-                hint="It is the secret in Base32, or the otpauth URI, as fsadmin printed them.",
-            ) from None
+        otp = read_secret(data, f"'{shown}'")
+        code = otp.now()
         self._more = True
         yield code
         ui.say("That code was refused: it may be used already. Waiting for the next one.")
@@ -107,19 +109,8 @@ class CodeSource:
         yield otp.now()
 
 
-def _bare(uri: str) -> str:
-    """Return an otpauth URI with only what a code depends on: not its label, issuer or picture."""
-    from urllib.parse import parse_qsl, urlencode, urlsplit
-
-    parts = urlsplit(uri)
-    given = {name.lower(): value for name, value in parse_qsl(parts.query)}
-    wanted = ("secret", "algorithm", "digits", "period", "counter")
-    kept = urlencode({name: given[name].strip("= ") for name in wanted if name in given})
-    return f"otpauth://{parts.netloc.lower()}/x?{kept}"
-
-
 def _looks_right(code: str) -> bool:
     """Return whether this can be a code, however its digits are grouped; the server decides."""
     if sum(character.isalnum() for character in code) == _RECOVERY_CODE:
         return True
-    return sum(character.isdecimal() for character in code) in _DIGITS
+    return sum(character.isdecimal() for character in code) in OTP_DIGITS

@@ -1,4 +1,4 @@
-"""What a command works with after the login: the account's facts and its tree."""
+"""The session that a command uses after the login: the account's facts and its tree."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fsproto.keys.identity import Identity
 
 
 class Session:
-    """An account that is logged in; all that it has is read from its tree."""
+    """A logged-in account; its parts are those of its tree."""
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
 
     @property
     def facts(self) -> AccountFacts:
-        """The server as it is reached now, and the root of the tree."""
+        """The present address of the server, and the root of the tree."""
         return AccountFacts(self.connection.link, self.tree.root.keyed.node)
 
     @property
     def context(self) -> TreeContext:
-        """What all parts of the session share."""
+        """The context that all parts of the session share."""
         return self.tree.context
 
     @property
@@ -50,15 +50,19 @@ class Session:
 
     @property
     def retry(self) -> NoRetry:
-        """What happens when the connection is lost."""
+        """The policy for a lost connection."""
         return self.context.retry
 
     def caching(self) -> Session:
         """Return this session with a cache of folders, for many changes in a row."""
         return Session(self.tree.caching())
 
+    def following(self) -> Session:
+        """Return this session; its tree records the folders that it lists and changes."""
+        return Session(self.tree.following())
+
     def retry_with(self, retry: NoRetry) -> None:
-        """Handle a loss of the connection in this way from now on."""
+        """Use this policy for a lost connection."""
         self.context.retry = retry
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsclient.connection.connection import SaidToBeAbsentError
+from fsclient.connection.refusals import SaidToBeAbsentError
 from fskit.text import count_text
 from fsproto.errors import NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
@@ -63,7 +63,7 @@ class Candidate:
 
     user: str
     bundle: VerifiedBundle | None
-    """The public keys, as in the key log; None for a user who has none, or unusable ones."""
+    """The public keys, as in the key log; None if the user's keys are missing or unusable."""
     known: bool
     """Whether this client has pinned keys of this user."""
     compared: bool
@@ -74,7 +74,7 @@ class Candidate:
 
     @property
     def note(self) -> str:
-        """What the user should know about this member before the confirmation."""
+        """The facts about this member to show before the confirmation."""
         if self.unusable:
             return "has unusable keys: left out"
         if self.bundle is None:

@@ -1,4 +1,4 @@
-"""Nodes that a change of a member list should have reached, and did not."""
+"""Nodes that could not be renewed after a change of a member list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LeftBehind(Value, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """What to tell the owner."""
+        """The sentence for the owner."""
         what = f"'{self.path}' with everything in it" if self.path else "Something that you share"
         return f"{what} keeps its old keys: {self.error.sentence}"
 

@@ -1,9 +1,9 @@
-"""The next member lists of nodes: whom each names, whose keys it is sealed to, its signature."""
+"""The next member lists of nodes: the named people, the keys sealed to them, the signature."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -21,7 +21,6 @@ from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.trust.authorship import seen_list
 from fsclient.trust.sightings import Sighting
-from fsclient.ui import Ui
 from fskit.clock import now_ms
 from fsproto.errors import FsError, KeyChangedError, NotFoundError
 from fsproto.keys.grants import Role, wrap
@@ -44,11 +43,11 @@ from fsproto.types import NodeId
 class ListSigner:
     """Makes and signs the next lists of the user's own nodes."""
 
-    def __init__(self, session: Session, ui: Ui) -> None:
-        """`ui` shows warnings about members whose keys are unusable."""
+    def __init__(self, session: Session, warn: Callable[[str], None]) -> None:
+        """`warn` is called with a sentence about members whose keys are unusable."""
         self._session = session
         self._people = session.people
-        self._ui = ui
+        self._warn = warn
 
     def revision_of(self, share: OwnShare, shares: list[OwnShare]) -> ListRevision:
         """Return the next list of a share, with the same members and the writers above it now."""
@@ -102,7 +101,7 @@ class ListSigner:
 
         def refused(user: str, error: FsError) -> None:
             path = revision.found.path
-            self._ui.warn(f"{error.sentence} '{path}' is no longer shared with them.")
+            self._warn(f"{error.sentence} '{path}' is no longer shared with them.")
             del revision.ways[user]
 
         wanted = [user for user in revision.ways if user not in known]
@@ -115,7 +114,7 @@ class ListSigner:
             changes.set_members(partial(self._sign, revision))
 
     def _sign(self, revision: ListRevision) -> NewMembers:
-        """Sign the next list of a node, for its present key or the key that it is about to get."""
+        """Sign the next list of a node, for its present or its next key."""
         before, identity = revision.before, self._session.identity
         keyed = self._session.context.pending_keys.current(revision.found.keyed)
         members, sealed = [], []
@@ -134,7 +133,8 @@ class ListSigner:
         same_key = before is not None and before.body.generation == keyed.generation
         named = {one.user: one.ed25519 for one in before.body.above} if before and same_key else {}
         above = {user: named.get(user, key) for user, key in sorted(revision.above.items())}
-        ended = [(identity.user, key) for key in self._people.identity_keys(identity.user)[:-1]]
+        now, keys = identity.signing.public, self._people.identity_keys(identity.user)
+        ended = [(identity.user, key) for key in keys if key != now]
         body = MemberList(
             format=FORMAT,
             node=keyed.node,
@@ -142,7 +142,7 @@ class ListSigner:
             lineage=before.point.next_lineage if before else NO_LINEAGE,
             generation=keyed.generation,
             owner=identity.user,
-            owner_key=identity.signing.public,
+            owner_key=now,
             members=members,
             above=[InheritedWriter(user, key) for user, key in above.items()],
             former=former_writers(revision, keyed.generation, ended),
@@ -156,7 +156,7 @@ class ListSigner:
         return NewMembers(revision.signed.signed, sealed)
 
     def remember(self, revisions: list[ListRevision], mark: int) -> None:
-        """Note the lists that were committed as seen; `mark` is from before they were signed."""
+        """Remember the committed lists as seen; `mark` is from before they were signed."""
         seen = list[Sighting]()
         for one in (revision.signed for revision in revisions):
             if one is not None:

@@ -91,7 +91,7 @@ def former_writers(
 
 
 def ways_by_groups(revision: ListRevision) -> list[MemberOrigin]:
-    """Return all ways of each member who has the share through a group."""
+    """Return the ways of each member with a way through a group."""
     return [
         MemberOrigin(user, way, role)
         for user, ways in revision.ways.items()

@@ -15,18 +15,19 @@ from fsproto.errors import (
     FsError,
     IntegrityError,
     NotFoundError,
+    RemoteProtocolError,
     RollbackError,
     SecurityError,
 )
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers, stated_members
-from fsproto.limits import MAX_PATH_PARTS
+from fsproto.limits import MAX_PATH_PARTS, MAX_SHARES
 from fsproto.messages.shares import GetShared, Own, Shared
 from fsproto.names import RemotePath
 from fsproto.types import NodeId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from fsclient.tree.nodes import TreeNode
     from fsclient.tree.tree import Tree
@@ -39,7 +40,7 @@ class OwnShare:
     found: TreeNode
     members: VerifiedMembers
     left: list[str]
-    """Members who left the share, as the server states."""
+    """Members that have left the share, as the server states."""
 
     def shows(self, found: TreeNode) -> bool:
         """Return whether this share lets its members see a node."""
@@ -47,12 +48,12 @@ class OwnShare:
 
     @property
     def ways(self) -> dict[str, dict[str, Role]]:
-        """For each member the role of each way; members who left are omitted."""
+        """For each member the role of each way, without former members."""
         return {user: self.members.ways(user) for user in self.roles}
 
     @property
     def roles(self) -> dict[str, Role]:
-        """The role of each member; members who left are omitted."""
+        """The role of each member, without former members."""
         listed = self.members.body.members
         return {one.user: one.role for one in listed if one.user not in self.left}
 
@@ -64,7 +65,8 @@ class LostShare:
     node: NodeId
     path: RemotePath | None
     """Where this client saw the node last; None if it never saw it."""
-    error: SecurityError
+    error: FsError
+    """`ConflictError` if the server or a concurrent change may be the reason."""
 
     @property
     def data(self) -> dict[str, Any]:
@@ -96,21 +98,13 @@ def own_shares(tree: Tree) -> OwnShares:
     """Return the user's own shares.
 
     A writer in a shared folder can make the way to a share below it unusable. So each share is
-    verified by itself, and one that does not verify is lost alone. `RollbackError` if the server
+    verified by itself, and only a share that does not verify is lost. `RollbackError` if the server
     withholds a share that this client has seen.
     """
-    expected, mark = tree.context.memory.shared(), tree.context.memory.mark()
-    shares, lost = [], []
-    for own in _told(tree):
-        node = stated_members(own.members).node
-        try:
-            shares.append(_verified(tree, own, node, mark))
-        except RollbackError:
-            raise  # no writer can cause it
-        except (SecurityError, ConflictError, NotFoundError) as error:
-            if not tree.context.connection.usable:
-                raise
-            lost.append(_lost(node, expected.get(node), error))
+    expected = tree.context.memory.shared()
+    shares, lost = _told_shares(tree, expected)
+    if lost:  # a share may have been moved or renewed since the server named its place
+        shares, lost = _told_shares(tree, expected)
     told = {share.found.keyed.node: share.found.path.parts for share in shares}
     gone = expected.keys() - told.keys() - {one.node for one in lost}
     for node in set(gone):
@@ -123,9 +117,51 @@ def own_shares(tree: Tree) -> OwnShares:
     return OwnShares(sorted(shares, key=lambda share: share.found.path.parts), lost)
 
 
+def are_as_before(tree: Tree, before: OwnShares, *, places: bool) -> bool:
+    """Return whether the server names the same shares with the same lists, and at the same places.
+
+    Without `places`, they may be anywhere. The answer is not verified: it decides only whether a
+    verified look at the shares is needed.
+    """
+    lost = {one.node for one in before.lost}
+    now = {stated_members(own.members).node: own for own in _told(tree)}
+    if now.keys() - lost != {share.found.keyed.node for share in before.shares}:
+        return False
+    for share in before.shares:
+        own = now[share.found.keyed.node]
+        if own.members != share.members.signed:
+            return False
+        way = [share.found, *folders_above(share.found)][-2::-1]
+        if places and own.tokens != [one.manifest.body.token for one in way]:
+            return False
+    return True
+
+
+def _told_shares(
+    tree: Tree, expected: Mapping[NodeId, tuple[str, ...]]
+) -> tuple[list[OwnShare], list[LostShare]]:
+    """Ask for all shares, and verify each by itself."""
+    shares, lost, mark = [], [], tree.context.memory.mark()
+    seen = set[NodeId]()
+    for own in _told(tree):
+        node = stated_members(own.members).node
+        if node in seen:
+            raise RemoteProtocolError("The server named one of your shares twice.")
+        seen.add(node)
+        try:
+            shares.append(_verified(tree, own, node, mark))
+        except RollbackError:
+            raise  # no writer can cause it
+        except (SecurityError, ConflictError, NotFoundError) as error:
+            if not tree.context.connection.usable:
+                raise
+            lost.append(_lost(node, expected.get(node), error))
+    return shares, lost
+
+
 def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
     if len(own.tokens) > MAX_PATH_PARTS:
-        raise IntegrityError(f"It lies deeper than {MAX_PATH_PARTS} folders.")
+        raise IntegrityError(f"It is deeper than {MAX_PATH_PARTS} folders.")
     found = tree.root
     for token in own.tokens:
         below = tree.step(found, token) if found.is_folder else None
@@ -134,14 +170,14 @@ def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
         found = below
     if found.keyed.node != node:
         raise IntegrityError(f"'{found.path}' is not the node of that share.")
-    if found.above is not None:
-        link_generation = found.manifest.body.link_generation
-        tree.context.places.register(found.above.keyed.node, found.keyed, link_generation)
+    tree.context.register(found)
     members = tree.context.authors.verified_list(
         own.members, node, tree.context.identity.user, mark
     )
-    if members.body.generation != found.keyed.generation:
-        raise IntegrityError(f"'{found.path}' and its member list have keys of different age.")
+    if members.body.generation < found.keyed.generation:  # the key was looked up later
+        raise ConflictError(f"'{found.path}' has just taken a new key.")
+    if members.body.generation > found.keyed.generation:
+        raise IntegrityError(f"The key of '{found.path}' is older than its member list.")
     return OwnShare(found, members, own.left)
 
 
@@ -149,11 +185,13 @@ def _lost(node: NodeId, parts: tuple[str, ...] | None, error: FsError) -> LostSh
     path = RemotePath(None, parts) if parts is not None else None
     named = LostShare(node, path, SecurityError())
     sentence = f"The way to {named}, which you share, cannot be verified: {error.sentence}"
-    return LostShare(node, path, IntegrityError(sentence, hint=error.hint))
+    kind = ConflictError if isinstance(error, ConflictError) else IntegrityError
+    return LostShare(node, path, kind(sentence, hint=error.hint))
 
 
-def _told(tree: Tree) -> list[Own]:
-    return list(items_of(tree.context.connection, GetShared(), Shared, lambda part: part.shared))
+def _told(tree: Tree) -> Iterator[Own]:
+    connection, asked = tree.context.connection, GetShared()
+    return items_of(connection, asked, Shared, lambda part: part.shared, MAX_SHARES)
 
 
 def _check_gone(tree: Tree, node: NodeId, parts: tuple[str, ...]) -> None:
@@ -163,8 +201,8 @@ def _check_gone(tree: Tree, node: NodeId, parts: tuple[str, ...]) -> None:
         return
     if found.keyed.node == node:
         raise RollbackError(
-            f"THE SERVER WITHHOLDS whom '{found.path}' is shared with.",
-            hint="Stop and talk to your administrator: this does not happen by accident.",
+            f"THE SERVER WITHHOLDS the member list of '{found.path}'.",
+            hint="Stop and talk to your administrator. If a backup was restored: fsclient doctor /",
         )
 
 

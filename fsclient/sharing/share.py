@@ -30,6 +30,7 @@ from fsclient.sharing.member_lists import (
 from fsclient.sharing.own_shares import (
     OwnShare,
     OwnShares,
+    are_as_before,
     folders_above,
     is_below,
     of_node,
@@ -63,9 +64,11 @@ class Sharing:
         self._session = session
         self._tree = session.tree
         self._people = session.people
-        self._signer = ListSigner(session, ui)
+        self._signer = ListSigner(session, ui.warn)
         self._ui = ui
         self._own: OwnShares | None = None
+        self._followed: list[ListRevision] = []
+        """The next lists of what is moved."""
 
     # --- looking
 
@@ -78,18 +81,25 @@ class Sharing:
     def of(self, found: TreeNode) -> OwnShare | None:
         """Return the share of a node, if it has one.
 
-        Raises the error of a lost share of the node, or of a folder above it.
+        Raises the error of a lost share of the node, or of a folder above it, and `ConflictError`
+        if the node has taken a new key since it was found.
         """
         own = self.own()
         own.check(found)
-        return of_node(found, own.shares)
+        share = of_node(found, own.shares)
+        if share is not None and share.found.keyed.generation != found.keyed.generation:
+            raise ConflictError(
+                f"'{found.path}' has just taken a new key.", hint="Give the same command again."
+            )
+        return share
 
     # --- changing
 
     def refresh(self) -> list[LeftBehind]:
-        """Renew shares after a rotation by a member or the owner; remove members who left.
+        """Renew shares after a rotation by a member or the owner; remove former members.
 
-        Also complete what an earlier change of a list has left below it. Return what is left.
+        Also complete the renewals below a changed list that are missing. Return the nodes that
+        could not be renewed.
         """
         left = []
         for share in self.own().shares:
@@ -155,6 +165,7 @@ class Sharing:
         ways |= {user: ways.get(user, {}) | {way: role} for user in bundles}
         renewed = self._revise(found, ways, bundles)
         self.warn_of(self.renew_below(found, all_due=renewed))
+        self.settle()
         return True
 
     def take(self, found: TreeNode, user: str) -> bool:
@@ -183,11 +194,12 @@ class Sharing:
         self._revise(found, {user: left for user, left in ways.items() if left})
 
     def renew_below(self, top: TreeNode, *, all_due: bool = True) -> list[LeftBehind]:
-        """Bring the shares below a node up to date after a change of its list; return what is left.
+        """Bring the shares below a node up to date after a change of its list.
 
-        A share that a change concerns gets its new list in a commit of its own. If somebody loses
-        access, this commit renews the node, and each folder on the path to it that is due. Without
-        `all_due`, shares whose list does not change are skipped: no key above them has changed.
+        Each affected share gets its new list in a separate commit. If a member loses access, this
+        commit renews the node, and each due folder on the path to it. Without `all_due`, shares
+        whose list does not change are skipped: no key above them has changed. Return the nodes
+        that could not be renewed.
         """
         own, left = self.own(), list[LeftBehind]()
         for share in own.shares:
@@ -237,13 +249,27 @@ class Sharing:
         else:
             revisions = [one for one in revisions if one.has_others_above]
         self._signer.sign_all(changes, revisions)
+        self._followed = revisions
+
+    def settle(self) -> None:
+        """Bring all lists up to date if others have changed since the shares were looked at.
+
+        Call it after the commit of a new list, or of a move (`follow`). Two devices of the owner
+        may share and move at the same time, neither knowing of the other. Of two such commits, the
+        later one is followed by a look that shows both.
+        """
+        for revision in self._followed:
+            self._note(revision)
+        if not are_as_before(self._tree, self.own(), places=not self._followed):
+            self._own = None
+            self.warn_of(self.refresh())
 
     def end_all(self, found: TreeNode, changes: Committer) -> bool:
         """Remove all members from the list of a restored node; False if it had no list.
 
         The same changes must give the node a new key.
         """
-        members = self._tree.context.authors.list_of(found.keyed.node)
+        members = self._tree.context.list_of(found)
         if members is None:
             return False
         revision = ListRevision(found, members, {})
@@ -256,7 +282,7 @@ class Sharing:
         if role is Role.WRITER and not found.is_folder:
             raise NotAllowedError(
                 f"'{found.path}' is a file, and files alone can only be read by others.",
-                hint="Share the folder it lies in with --write.",
+                hint="Share its folder with --write.",
             )
 
     def check_place(self, found: TreeNode) -> None:
@@ -330,6 +356,10 @@ class Sharing:
         self._signer.sign_all(changes, [revision])
         changes.commit()
         self._signer.remember([revision], mark)
+        self._note(revision)
+
+    def _note(self, revision: ListRevision) -> None:
+        """Note a share as it is after the commit of its list."""
         if revision.signed is not None and self._own is not None:
             after = OwnShare(revision.found, revision.signed, [])
             shares = [one for one in self._own.shares if one.found.keyed.node != revision.node]

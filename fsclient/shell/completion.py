@@ -29,7 +29,9 @@ class PathCompleter(Completer):
     ) -> Iterable[Completion]:
         before, last = split_unfinished(document.text_before_cursor)
         for one in self._found(before, last):
-            yield Completion(one, start_position=-last.length)
+            shown = one.rstrip("/:'\"").replace(":", "/").rpartition("/")[2]
+            ends = "/" if one.rstrip("'\"").endswith("/") else ""
+            yield Completion(one, start_position=-last.length, display=shown + ends or one)
 
     def _found(self, before: list[str], last: Word) -> Iterable[str]:
         if not before:
@@ -38,7 +40,9 @@ class PathCompleter(Completer):
         # The first path is a source; a later one may be a source or the target.
         later = any(not word.startswith("-") for word in before[1:])
         match before[0].lower():
-            case "put" | "send_file" | "sync":
+            case "lcd" | "lls":
+                places: list[Names] = [local_names]
+            case "put" | "send_file" | "sync" | "check":
                 places = [local_names, self._remote] if later else [local_names]
             case "get" | "request_file":
                 places = [self._remote, local_names] if later else [self._remote]

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from fsclient.app import App
+from fsclient.shell.builtin import BUILTINS, Builtins, run_locally
+from fsclient.shell.remote_names import group_names, remote_names
 from fsclient.shell.words import split
 from fsproto.errors import FsError, Interrupted, UsageError
 
@@ -20,13 +23,14 @@ if TYPE_CHECKING:
 
 Run = Callable[[App, list[str]], int]
 ENDS = ("exit", "quit", "bye")
-OUTSIDE = ("shell", "enroll")
+OUTSIDE = ("shell", "enroll", "agent", "watch", "profiles")
 _ASKING = {
     "send_file": ("put", "Path of the file to send: "),
     "request_file": ("get", "Name of the file to get: "),
 }
 _HELP = (
-    "Commands: {names}; 'help COMMAND' tells more. SEND_FILE and REQUEST_FILE ask for what they "
+    "Commands: {names}; 'help COMMAND' tells more. In the shell alone: cd, pwd, lcd, lpwd, lls, "
+    "and '!COMMAND' for commands of this machine. SEND_FILE and REQUEST_FILE ask for what they "
     "need. EXIT ends."
 )
 
@@ -40,19 +44,24 @@ class Shell:
         self._run = run
         self._names = [name for name in names if name not in OUTSIDE]
         self._typed = sys.stdin is not None and sys.stdin.isatty()
+        self._builtins = Builtins(app)
 
     def loop(self) -> int:
         """Run lines until EXIT or the end of input.
 
         Return the last command's status for a script, and 0 for a terminal.
         """
-        status = 0
         self._app.enter_shell()
+        with self._app.in_use():
+            return self._run_lines()
+
+    def _run_lines(self) -> int:
+        status = 0
         try:
             with self._app.session() as session:
                 user, where = session.identity.user, session.facts.link.address
             self._app.ui.say(f"Connected to {where} as {user}. 'help' lists commands, EXIT ends.")
-            for line in self._lines(f"{user}> "):
+            for line in self._lines(lambda: f"{user}{self._builtins.prompt}> "):
                 if (
                     line.lower().partition(" ")[0] in ENDS
                 ):  # words after it, such as a status, are ignored
@@ -66,8 +75,12 @@ class Shell:
         """Run one line; return its status, or `status` for a line without a command."""
         with self._app.line():
             try:
+                if line.startswith("!"):
+                    return run_locally(line[1:].strip())
                 words = self._words(line)
-            except UsageError as error:
+                if words and self._builtins.takes(words[0]):
+                    return self._builtins.run(words[0], words[1:])
+            except FsError as error:
                 return self._app.complain(error)
             return self._run(self._app, words) if words else status
 
@@ -78,6 +91,11 @@ class Shell:
             return []
         # Upper case is accepted, because the old commands use it.
         command, rest = words[0].lower(), words[1:]
+        if command == "help" and rest and rest[0].lower() in BUILTINS:
+            self._app.ui.say(BUILTINS[rest[0].lower()])
+            return []
+        if self._builtins.takes(command):
+            return [command, *rest]
         if command in ("help", "?") and not rest:
             self._app.ui.say(_HELP.format(names=", ".join(self._names)))
             return []
@@ -91,7 +109,7 @@ class Shell:
             raise UsageError(f"'{command}' cannot be used inside the shell.")
         if command == "put" and "-" in rest and not self._typed:
             raise UsageError("Standard input holds the commands here; it cannot be put.")
-        if command in ("put", "get", "sync"):
+        if command in ("put", "get", "sync", "check"):
             rest = [os.path.expanduser(word) for word in rest]  # noqa: PTH111 - not all are paths
         return [command if command in (*self._names, "help") else words[0], *rest]
 
@@ -107,7 +125,7 @@ class Shell:
                 return []
         return [answer] if answer else []
 
-    def _lines(self, prompt: str) -> Iterator[str]:
+    def _lines(self, prompt: Callable[[], str]) -> Iterator[str]:
         """Yield the lines to run: typed with history and completion, or from a script."""
         if not self._typed:
             while sys.stdin is not None and (line := sys.stdin.readline()):
@@ -121,7 +139,7 @@ class Shell:
         session: PromptSession[str] = PromptSession(history=history, completer=self._completer())
         while True:
             try:
-                yield session.prompt(prompt, complete_while_typing=False).strip()
+                yield session.prompt(prompt(), complete_while_typing=False).strip()
             except KeyboardInterrupt:
                 continue
             except EOFError:
@@ -130,31 +148,6 @@ class Shell:
     def _completer(self) -> Completer:
         from fsclient.shell.completion import PathCompleter
 
-        words = [*self._names, "help", "SEND_FILE", "REQUEST_FILE", "EXIT"]
-        return PathCompleter(words, self._remote_names, self._groups)
-
-    def _groups(self) -> list[str]:
-        """Return the groups in the user's shares, because the server does not list groups."""
-        from fsclient.sharing.groups import groups_of
-        from fsclient.sharing.own_shares import own_shares
-
-        try:
-            with self._app.session_at_hand() as session:
-                return groups_of(own_shares(session.tree).shares)
-        except FsError:
-            return []
-
-    def _remote_names(self, folder: str) -> list[str]:
-        """Return the names in a remote folder, for completion; empty if it cannot be listed."""
-        from fsproto.names import parse_path
-
-        try:
-            with self._app.session_at_hand() as session:
-                found = session.tree.find(parse_path(folder or "/"))
-                inside = session.tree.children(found).nodes if found.is_folder else []
-                names = [one.path.name + ("/" if one.is_folder else "") for one in inside]
-                if not folder:
-                    names += [f"{owner}:" for owner in session.tree.shared.owners()]
-                return names
-        except FsError:
-            return []
+        words = [*self._names, *BUILTINS, "help", "SEND_FILE", "REQUEST_FILE", "EXIT"]
+        app = self._app
+        return PathCompleter(words, partial(remote_names, app), partial(group_names, app))

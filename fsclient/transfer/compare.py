@@ -7,9 +7,14 @@ the salted root with the signed one. The sealed bytes are then discarded.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 from fsclient.session.session import Session
 from fsclient.transfer.content import checked_content
 from fsclient.transfer.local.files import IS_WINDOWS, LocalStat
+from fsclient.transfer.local.source import Source
+from fsclient.transfer.local.symlinks import LinkSource
 from fsclient.transfer.segments import Buffers, PlaintextSource, segments
 from fsclient.tree.nodes import TreeNode
 from fsproto import crypto
@@ -39,6 +44,10 @@ def same_facts(facts: LocalStat, metadata: Metadata) -> bool:
     )
 
 
+def _ignore(_size: int) -> None:
+    pass
+
+
 class ContentComparer:
     """A comparer of contents that reuses its buffers."""
 
@@ -51,7 +60,31 @@ class ContentComparer:
         is_link = Mode.SYMLINK in (facts.mode, metadata.mode)
         return facts.size == metadata.size and (facts.mode is metadata.mode or not is_link)
 
-    def same_content(self, found: TreeNode, source: PlaintextSource) -> bool:
+    def has_same_content(
+        self,
+        found: TreeNode,
+        path: Path,
+        facts: LocalStat,
+        advance: Callable[[int], object] = _ignore,
+    ) -> bool:
+        """Return whether the local file or link at a path has the content of one in the tree.
+
+        `facts` say whether it is a link. `advance` is called with the number of bytes as they are
+        read.
+        """
+        is_link = facts.mode is Mode.SYMLINK
+        source = LinkSource(path) if is_link else Source(path, follow=False)
+        try:
+            return self.same_content(found, source, advance)
+        finally:
+            source.close()
+
+    def same_content(
+        self,
+        found: TreeNode,
+        source: PlaintextSource,
+        advance: Callable[[int], object] = _ignore,
+    ) -> bool:
         """Return whether a source has the content of a file in the tree.
 
         Raises what the source raises if it changes while it is read.
@@ -70,6 +103,7 @@ class ContentComparer:
             read += segment.size
             sealed_size += size
             self._buffers.give_back(buffer)
+            advance(segment.size)
         source.check_unchanged(read)
         root = integrity.root(content.salt, leaves, sealed_size)
         return crypto.equal(root, content.root)

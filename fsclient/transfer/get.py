@@ -11,11 +11,12 @@ from fsclient import ui
 from fsclient.local_errors import local_errors
 from fsclient.session.session import Session
 from fsclient.transfer.down.files import DownloadJob
-from fsclient.transfer.down.tree import TreeDownload, get_all
+from fsclient.transfer.down.many import get_all
+from fsclient.transfer.down.tree import TreeDownload
 from fsclient.transfer.down.write_behind import Writable
 from fsclient.transfer.local.files import OutputFile
 from fsclient.transfer.local.folder_names import local_folder
-from fsclient.transfer.report.actions import MAKE_FOLDER, Actions
+from fsclient.transfer.report.actions import MAKE_FOLDER
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.run import TransferRun
@@ -53,7 +54,7 @@ class Get:
                 if names is None:
                     self._down.add(found, Path(target), follow=True)
                     continue
-                place_for(Path(target), self._actions)
+                place_for(self._task, Path(target))
                 # The root of a tree has no name: its contents go directly into the target.
                 if found.path.name:
                     self._down.add(found, Path(target) / names.give(found.path))
@@ -76,7 +77,7 @@ class Get:
                 raise ExistsError(f"The local '{for_terminal(target)}' is not a folder.")
             raise NotFoundError(
                 f"There is no local folder '{for_terminal(target)}' for the others to go into.",
-                hint=f"The last path is where they go; '{for_terminal(target)}/' has it made.",
+                hint=f"The last path is the target; '{for_terminal(target)}/' has it made.",
             )
         return into
 
@@ -110,14 +111,20 @@ def to_stdout(
     return ""
 
 
-def place_for(folder: Path, actions: Actions) -> None:
-    """Create a local folder and its missing parents."""
-    if os.path.isdir(folder):  # noqa: PTH112 - never raises
-        return
-    actions.note(MAKE_FOLDER, f"{folder}{os.sep}")
-    if not actions.dry_run:
+def place_for(task: TransferRun, folder: Path) -> None:
+    """Create and count a local folder and its missing parents."""
+    missing = []
+    for one in (folder, *folder.parents):
+        if os.path.isdir(one):  # noqa: PTH112 - never raises
+            break
+        missing.append(one)
+    for one in reversed(missing):
+        task.actions.note(MAKE_FOLDER, f"{one}{os.sep}")
+    if missing and not task.actions.dry_run:
         with local_errors(folder):
             make_folders(folder)
+        for _ in missing:
+            task.progress.folder_done()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fsclient.connection.retry import WORTH_KEEPING
+from fsclient.profile_errors import profile_errors
 from fsclient.session.session import Session
 from fsclient.transfer.local.files import time_ns_of
 from fsclient.transfer.local.locks import lock, remove_unless_held
@@ -73,9 +74,9 @@ class Journal:
         self._name = path.name.encode()
         self.facts = facts
         self.record: UploadRecord | None = None
-        """The recorded upload; None if there is none that can be resumed."""
+        """The recorded upload; None if no upload can be resumed."""
         self.leaves: list[bytes] = []
-        """Leaves of all segments that may have been sent."""
+        """Leaves of the segments that may have been sent."""
         self._read()
 
     @property
@@ -105,9 +106,13 @@ class Journal:
                 self.remove()  # an incomplete journal could allow nonce reuse
 
     def remove(self) -> None:
-        """Delete the journal: the upload is committed, or cannot be resumed."""
+        """Delete the journal: the upload is committed, or cannot be resumed.
+
+        An error of ours if the disk is read-only: no segment may be sent then.
+        """
         if self._fd >= 0:
-            self._path.unlink(missing_ok=True)
+            with profile_errors(self._path):
+                self._path.unlink(missing_ok=True)
             self.leaves = []
             self.close()
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from fsclient.local_errors import local_errors
 from fsclient.session.session import Session
 from fsclient.transfer.local.files import LocalStat, is_folder, sizes
-from fsclient.transfer.report.actions import MAKE_FOLDER, PUT, REPLACE, Actions
+from fsclient.transfer.report.actions import MAKE_FOLDER, PUT, REPLACE
 from fsclient.transfer.run import TransferRun
-from fsclient.transfer.up.tree import TargetFolder, TreeUpload, checked_name, place_of
+from fsclient.transfer.up.target import TargetFolder, checked_name, place_of
+from fsclient.transfer.up.tree import TreeUpload
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode, must_be_folder
 from fsclient.ui import binary_stdin
@@ -33,7 +34,7 @@ class Put:
         self._failures = task.failures
         self._actions = task.actions
         self._progress = task.progress
-        self._excludes = task.rules.excludes
+        self._filters = task.rules.filters
         self._up = TreeUpload(task)
 
     def run(self, sources: Sequence[str], target: RemotePath) -> str:
@@ -49,7 +50,7 @@ class Put:
                     self._task.begin(as_name=not into)
                 self._look_ahead(found)
                 folder = target if into else target.parent
-                place = place_for(self._session, folder, self._actions)
+                place = place_for(self._task, folder)
                 self._put_all(place, found, "" if into else target.name)
                 self._up.finish()
         if not into:
@@ -66,12 +67,12 @@ class Put:
                 must_be_folder(found)
             raise NotFoundError(
                 f"There is no folder '{target}' for the others to go into.",
-                hint=f"The last path is where they go; '{target}/' has the folder made.",
+                hint=f"The last path is the target; '{target}/' has the folder made.",
             )
         return into
 
     def _look_ahead(self, sources: Sequence[str]) -> None:
-        """Pass the sizes of all sources to the progress report, as far as they are known."""
+        """Pass the known sizes of the sources to the progress report."""
         if not self._actions.dry_run:
             self._progress.look_ahead(self._sizes(sources))
 
@@ -80,7 +81,7 @@ class Put:
             if source == STDIN:
                 yield -1
             else:
-                yield from sizes(Path(source), self._excludes)
+                yield from sizes(Path(source), self._filters)
 
     def _is_there(self, source: str) -> bool:
         try:
@@ -112,7 +113,7 @@ class Put:
     def _name(self, source: str) -> str:
         """Return the remote name of a source."""
         if source == STDIN:
-            raise UsageError("What is read from a pipe needs a name: fsclient put - NAME")
+            raise UsageError("Standard input needs a name: fsclient put - NAME")
         path = Path(source)
         # `.` and `d/..` get the name of the folder that they resolve to.
         name = path.name if path.name not in ("", "..") else path.resolve().name
@@ -131,7 +132,7 @@ class Put:
             if self._actions.dry_run:
                 self._actions.note(REPLACE if before else PUT, place.path.child(name))
                 return
-            self._up.stream(place, name, _must_be_file(before), _Pipe())
+            self._up.send(place, name, _must_be_file(before), _Pipe())
         elif is_folder(Path(source)):
             self._up.folder(place, Path(source), name, before)
         else:
@@ -177,17 +178,22 @@ def _must_be_file(before: TreeNode | None) -> TreeNode | None:
     return before
 
 
-def place_for(session: Session, path: RemotePath, actions: Actions) -> TargetFolder:
-    """Return the folder at `path` as a target; create missing folders."""
-    found = session.tree.reach(path)[-1]
+def place_for(task: TransferRun, path: RemotePath) -> TargetFolder:
+    """Return the folder at `path` as a target; create and count missing folders."""
+    found = task.session.tree.reach(path)[-1]
     there = len(found.path.parts)
-    for end in range(there + 1, len(path.parts) + 1):
-        actions.note(MAKE_FOLDER, f"{RemotePath(found.path.owner, path.parts[:end])}/")
-    if actions.dry_run and there < len(path.parts):
+    missing = range(there + 1, len(path.parts) + 1)
+    for end in missing:
+        folder = RemotePath(found.path.owner, path.parts[:end])
+        task.actions.note(MAKE_FOLDER, f"{folder}/")
+    if task.actions.dry_run and missing:
         return TargetFolder(
             must_be_folder(found).keyed, RemotePath(found.path.owner, path.parts), None
         )
-    return place_of(ensure_folder(session, path))
+    place = place_of(ensure_folder(task.session, path))
+    for _ in missing:
+        task.progress.folder_done()
+    return place
 
 
 def ensure_folder(session: Session, path: RemotePath) -> TreeNode:

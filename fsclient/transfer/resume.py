@@ -56,7 +56,7 @@ class ResumeMarker:
 
 
 def _tidy(folder: Path) -> None:
-    """Delete markers of commands that were not resumed."""
+    """Delete old markers: their commands were never resumed."""
     for path in folder.iterdir():
         if time.time() - path.stat().st_mtime > _OLDEST_S:
             path.unlink(missing_ok=True)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from fsclient.session.session import Session
 from fsclient.transfer.journal import Journals
 from fsclient.transfer.local.folder_names import DiskNames
 from fsclient.transfer.options import TransferOptions
+from fsclient.transfer.pairs.guard import NO_GUARD, Guard
 from fsclient.transfer.report.actions import Actions
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.resume import ResumeMarker
 from fskit.file_names import FolderNames
 from fsproto.values import Value
+
+if TYPE_CHECKING:
+    from fsclient.transfer.movers import Movers
 
 
 class TransferRun(Value, frozen=True):
@@ -28,6 +34,10 @@ class TransferRun(Value, frozen=True):
     """Upload journals of large files; None keeps none."""
     unfinished: ResumeMarker | None = None
     """The marker of the unfinished command; None keeps none."""
+    guard: Guard = NO_GUARD
+    """What may be replaced; `put` and `get` replace what the user names."""
+    movers: Movers | None = None
+    """Threads that transfer large files at the same time; None transfers one after the other."""
     folder_names: FolderNames | None = None
     """How local folders take names; None asks the folders on disk."""
 

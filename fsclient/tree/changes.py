@@ -23,31 +23,31 @@ from fsproto.sealed.manifest import Metadata, Mode, VerifiedManifest, renamed
 from fsproto.types import NO_NODE, Hash, NodeId, Token
 
 _MANIFEST_BYTES = 1400
-"""More than a manifest and its removal take in a commit."""
+"""Upper estimate of the bytes that a manifest and its removal take in a commit."""
 
 _Step = Callable[[Draft], None]
 
 
 class ChangeSet:
-    """Changes to one tree that belong together.
+    """Changes to one tree that are made together.
 
-    Each change is a step that checks the folders as they are and puts its part into a `Draft`; a
-    step can run again on newer folders.
+    Each change is a step that checks the present folders and adds its part to a `Draft`; a step
+    can run again on newer folders.
     """
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._folders: dict[NodeId, tuple[KeyedNode, list[Token]]] = {}
-        """The folders that change, with their keys of now and the tokens to look up."""
+        """The folders that change, with their present keys and the tokens to look up."""
         self._renewed: set[NodeId] = set()
-        """Those of them that take a new key."""
+        """The changed folders that take a new key."""
         self._lists: list[Callable[[], NewMembers]] = []
         self.above: dict[NodeId, NodeId] = {}
-        """The folders that are made, and what each of them lies in."""
+        """The new folders, each with its parent folder."""
         self._steps: list[_Step] = []
         self._blobs: list[InlineBlob] = []
         self.size = 0
-        """About how many bytes the commit has so far."""
+        """Estimated bytes of the commit so far."""
 
     def __len__(self) -> int:
         return len(self._steps) + len(self._lists)
@@ -75,7 +75,7 @@ class ChangeSet:
         return child
 
     def makes(self, node: NodeId) -> bool:
-        """Return whether a folder is one of those that are made."""
+        """Return whether this set of changes creates a folder."""
         return node in self.above
 
     def put_file(
@@ -104,14 +104,14 @@ class ChangeSet:
             if _known(draft.entry(parent, tokens)) != (_known(instead) or _known(before)):
                 raise ConflictError(
                     f"'{name}' was changed by another person in the meantime; yours was not put.",
-                    hint="Look at theirs, then put yours again.",
+                    hint="Look at the other version, then put yours again.",
                 )
             draft.place(parent, tokens, file)
 
         self._steps.append(step)
 
     def describe(self, parent: KeyedNode, found: TreeNode, metadata: Metadata) -> None:
-        """Give a file or folder other metadata, under the name and around the content it has."""
+        """Give a file or folder new metadata; name and content stay."""
         before = found.manifest
         next_version = NextVersion(found.keyed, before, metadata, before.body.content)
         self.put_file(parent, next_version, None)
@@ -149,7 +149,7 @@ class ChangeSet:
     ) -> None:
         """Move a file or folder to another folder, another name, or both.
 
-        It takes a new key if it is to be seen by fewer people there (`renew`), or is due for one.
+        It takes a new key if fewer people may see it there (`renew`), or if it is due.
         """
         if name != found.metadata.name:
             check_new_name(name)
@@ -170,7 +170,7 @@ class ChangeSet:
         self._steps.append(step)
 
     def bring_back(self, found: TreeNode, target: KeyedNode, what: NextVersion) -> None:
-        """Give something that was removed a place again; `ExistsError` if the name is taken."""
+        """Restore a removed file or folder to a place; `ExistsError` if the name is taken."""
         if what.renew and found.is_folder:
             self._draw_key(found)
         name = what.metadata.name
@@ -184,7 +184,7 @@ class ChangeSet:
         self._steps.append(step)
 
     def renew(self, found: TreeNode) -> None:
-        """Give a file or folder a new key; what lies in a folder is due for one from then on."""
+        """Give a file or folder a new key; the content of a folder is then due for new keys."""
         above = found.above
         if above is None:
             raise NotAllowedError(f"'{found.path}' takes its key from its owner alone.")
@@ -203,6 +203,14 @@ class ChangeSet:
 
         self._steps.append(step)
 
+    def renew_root(self) -> KeyedNode:
+        """Give the root of the tree its next key, and return it with that key.
+
+        Only a key rotation grants it. Call this before the other changes.
+        """
+        self._draw_key(self._tree.root)
+        return self._tree.context.pending_keys.current(self._tree.root.keyed)
+
     def set_members(self, make: Callable[[], NewMembers]) -> None:
         """Give a node the member list that `make` signs when the commit is signed."""
         self._lists.append(make)
@@ -210,7 +218,7 @@ class ChangeSet:
     def _touch(self, folder: KeyedNode, name: str) -> list[Token]:
         if folder.node == NO_NODE:
             raise NotAllowedError(
-                "Only its owner can put something beside what is shared with you.",
+                "Only the owner can add something next to the shared folders.",
                 hint="Put it into one of the shared folders, if you may write there.",
             )
         return self._touch_tokens(folder, lambda now: now.tokens(name))
@@ -226,7 +234,7 @@ class ChangeSet:
         return tokens
 
     def _renew(self, node: NodeId) -> None:
-        """Give a folder the new key that it is due for, and before that those it lies in."""
+        """Give a due folder its new key, after its due parent folders."""
         due = self._tree.context.pending_keys.pending(node)
         if due is not None:
             self.renew(due)
@@ -239,7 +247,7 @@ class ChangeSet:
 
 
 def _known(what: FolderEntry | VerifiedManifest | TreeNode | None) -> tuple[NodeId, Hash] | None:
-    """Return which version of which node an entry must name to be this one."""
+    """Return the node and the version that an entry must name to be this one."""
     match what:
         case FolderEntry():
             return what.node, what.manifest

@@ -1,15 +1,15 @@
-"""Committing: a set of changes is signed as one, sent, and signed again where that is needed.
+"""Committing: a set of changes is signed as one commit, sent, and signed again if needed.
 
-If another person changed the same folder first, the server answers with the folder as it is now.
-Each change is checked against that, and only the signatures are made again; no content is sent
-twice. The same happens if a connection was lost and the result of a commit is unknown.
+If another person changed the same folder first, the server answers with the present folder. Each
+change is checked against it, and only the signatures are made again; no content is sent twice. The
+same happens if a connection was lost and the result of a commit is unknown.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 
@@ -37,12 +37,21 @@ _TRIES = 100
 _LONGEST_PAUSE_S = 0.25
 
 
+def pause_before_retry(attempt: int) -> None:
+    """Wait a random time, so that not all writers sign again at the same moment; longer each time.
+
+    `attempt` counts from 0.
+    """
+    time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
+
+
 class _Sent(Value, frozen=True):
-    """A commit that was sent, and its base; its answer is awaited, or was lost."""
+    """A sent commit, and its base; its answer is awaited, or was lost."""
 
     asked: PendingRequest
     mark: int
     views: dict[NodeId, FolderView]
+    draft: Draft
     signed: SignedCommit
 
 
@@ -59,7 +68,7 @@ class MadeCommit(Value, frozen=True):
 
 
 class Committer(ChangeSet):
-    """A set of changes, and its way to the server."""
+    """A set of changes that can be signed and sent."""
 
     def __init__(self, tree: Tree) -> None:
         super().__init__(tree)
@@ -68,7 +77,7 @@ class Committer(ChangeSet):
         self._unsure: list[SignedCommit] = []
         """Commits whose answer was lost: the server may have made one of them."""
         self._lost: Unreachable | None = None
-        """Why the last attempt may not have done so."""
+        """The loss of the connection in the last attempt, after which its result is unknown."""
         self._used = tree.context.connection
         """The connection of the last attempt."""
         self._made: SignedCommit | None = None
@@ -86,7 +95,7 @@ class Committer(ChangeSet):
         return MadeCommit(states, self._made.manifests, before, frozenset(self.above))
 
     def send(self) -> None:
-        """Sign and send, without waiting for what becomes of it; `finish` tells."""
+        """Sign and send without waiting for the answer; `finish` reads it."""
         if not len(self):
             return
         known = self._known()
@@ -104,8 +113,13 @@ class Committer(ChangeSet):
         gone = self._used is not self._tree.context.connection or not self._used.usable
         return bool(len(self)) and (self._lost is not None or gone)
 
+    @property
+    def is_made(self) -> bool:
+        """Whether the server has made the changes, though something may have failed after that."""
+        return self._made is not None
+
     def finish(self) -> None:
-        """Wait for the answer to what was sent; raises the same errors as `commit`."""
+        """Wait for the answers to the sent commits; raises the same errors as `commit`."""
         if not len(self):
             return
         with self._forgetting():
@@ -118,53 +132,75 @@ class Committer(ChangeSet):
             yield
         except BaseException:
             self._tree.context.pending_keys.forget(self._renewed)
+            if self._sent is not None:
+                self._sent.draft.put_places_back()
             raise
 
     def _finish(self) -> None:
+        lost: Unreachable | None = None
         for attempt in range(_TRIES):
             try:
-                answer = self._answer()
-            except Unreachable as lost:
+                answer, lost = self._answer(), None
+            except Unreachable as error:
                 self._unsure += [self._sent.signed] if self._sent else []
-                answer = self._after(lost)
+                answer, lost = self._after(error), error
             if isinstance(answer, SignedCommit):
                 made: SignedCommit | None = answer
             else:
                 views = answer
                 made = next((one for one in self._unsure if one.was_made(views)), None)
             if made is not None:
+                self._made = made  # also if this cannot be remembered here
                 note = partial(self._tree.note_committed, made.states, made.manifests, made.mark)
                 self._tree.context.retry.run(note)
                 self._tree.context.retry.progressed()
-                self._made = made
+                if self._tree.followed is not None:
+                    self._tree.followed.committed(made.states, made.manifests, made.removals)
                 return
-            # Wait a random time, so that not all writers try again at the same moment.
-            time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.004 * 2**attempt)))  # noqa: S311
+            pause_before_retry(attempt)
             self._attempt({}, views)
-        raise ConflictError("Too many others change this folder right now; try again.")
+        raise lost or ConflictError("Too many others change this folder right now; try again.")
 
     # --- how
 
     def _attempt(
         self, known: dict[NodeId, FolderView], views: dict[NodeId, FolderView] | None = None
     ) -> None:
-        """Sign and send, on top of `views`, or of what is known and what the server says.
+        """Sign and send, on top of `views`, or of the known folders and the server's answer.
 
-        That the connection is lost is left to `finish`: what was sent before must be seen to
-        first, as this may build upon it.
+        A lost connection is handled by `finish`: this commit may build upon an earlier one, which
+        must be settled first.
         """
         self._sent = self._lost = None
         self._used = self._tree.context.connection
         try:
-            self._send(self._look(known) if views is None else views)
+            self._send(self.look(known) if views is None else views)
         except Unreachable as lost:
             self._lost = lost
 
     def _send(self, views: dict[NodeId, FolderView]) -> None:
-        draft = Draft(self._tree, views, set(self.above))
-        for step in self._steps:
-            step(draft)
         mark, link = self._tree.context.memory.mark(), self._tree.context.connection
+        draft, signed, ask = self.sign(views, mark)
+        self._sent = _Sent(PendingRequest(link, link.last_request + 1), mark, views, draft, signed)
+        link.send(ask, ahead=True)
+        if self._tree.cache is not None:
+            for folder, view in signed.after.items():
+                self._tree.cache.note(folder, view)
+
+    def sign(
+        self, views: Mapping[NodeId, FolderView], mark: int
+    ) -> tuple[Draft, SignedCommit, Commit]:
+        """Sign the changes on top of the present folders; return the message that makes them.
+
+        `mark` is the present mark of the seen versions.
+        """
+        draft = Draft(self._tree, views, set(self.above))
+        try:
+            for step in self._steps:
+                step(draft)
+        except BaseException:
+            draft.put_places_back()
+            raise
         signed = draft.sign([keyed for keyed, _ in self._folders.values()], mark)
         ask = Commit(
             [state.signed for state in signed.states],
@@ -173,14 +209,10 @@ class Committer(ChangeSet):
             self._blobs,
             [make() for make in self._lists],
         )
-        self._sent = _Sent(PendingRequest(link, link.last_request + 1), mark, views, signed)
-        link.send(ask, ahead=True)
-        if self._tree.cache is not None:
-            for folder, view in signed.after.items():
-                self._tree.cache.note(folder, view)
+        return draft, signed, ask
 
     def _answer(self) -> SignedCommit | dict[NodeId, FolderView]:
-        """Wait for the answer: what was made, or the folders as others have left them."""
+        """Wait for the answer: the made commit, or the folders that others have changed."""
         sent = self._sent
         if sent is None or self._lost is not None:
             raise self._lost or Unreachable("Nothing was sent.")
@@ -188,18 +220,21 @@ class Committer(ChangeSet):
         if not isinstance(answer, Stale):
             self._note_made(sent)
             return sent.signed
+        sent.draft.put_places_back()
         self._blobs = []  # the server has kept them
         return self._again(answer, sent)
 
     def _after(self, lost: Unreachable) -> dict[NodeId, FolderView]:
-        """Return the folders as they are now, over a new connection."""
+        """Return the present folders, over a new connection."""
         retry = self._tree.context.retry
+        if self._sent is not None:
+            self._sent.draft.put_places_back()
         if self._tree.context.connection is self._used:
             retry.recover(lost)
-        return retry.run(partial(self._look, {}))
+        return retry.run(partial(self.look, {}))
 
     def _known(self) -> dict[NodeId, FolderView]:
-        """Return folders that need not be asked for."""
+        """Return the folders that are in the cache."""
         cache = self._tree.cache
         if cache is None:
             return {}
@@ -207,19 +242,19 @@ class Committer(ChangeSet):
         return {node: view for node, view in found.items() if view is not None}
 
     def _old(self) -> list[tuple[NodeId, tuple[KeyedNode, list[Token]]]]:
-        """Return the folders that are there already."""
+        """Return the changed folders that exist already."""
         return [item for item in self._folders.items() if item[0] not in self.above]
 
-    def _look(self, known: dict[NodeId, FolderView]) -> dict[NodeId, FolderView]:
-        """Ask for all folders that are neither new nor known, in one round trip."""
+    def look(self, known: Mapping[NodeId, FolderView]) -> dict[NodeId, FolderView]:
+        """Request all folders that are neither new nor known, in one round trip."""
         mark = self._tree.context.memory.mark()
         link = self._tree.context.connection
         asked = [
-            (folder, tokens, link.send(Lookup(folder.node, tokens)))
+            (folder, tokens, link.send(Lookup(folder.node, tokens), ahead=True))
             for node, (folder, tokens) in self._old()
             if node not in known
         ]
-        return known | {
+        return dict(known) | {
             folder.node: self._tree.verified_view(folder, tokens, link.answer(number, Found), mark)
             for folder, tokens, number in asked
         }
@@ -229,26 +264,44 @@ class Committer(ChangeSet):
             for state in sent.signed.states:
                 self._tree.cache.note_made(state.body.folder, state.body.version, sent.asked)
 
+    def _answer_covers(self, signed: SignedCommit) -> bool:
+        """Return whether a refusal of this commit proves every token that the changes look up.
+
+        It proves the tokens that the commit itself carries. In a folder that has taken a new key,
+        a name has several (`KeyedNode.tokens`), and a commit carries only the newest.
+        """
+        carried = {(one.body.parent, one.body.token) for one in signed.manifests}
+        carried |= {(gone.folder, gone.token) for gone in signed.removals}
+        looked_up = {(node, token) for node, (_, tokens) in self._old() for token in tokens}
+        return looked_up <= carried
+
     def _again(self, answer: Stale, sent: _Sent) -> dict[NodeId, FolderView]:
-        """Check the folders that the server says have changed."""
+        """Return the folders as they are now; a refusal without a change of theirs is a lie."""
+        views = self._refused_views(answer, sent)
+        if all(view.state.hash == sent.views[node].state.hash for node, view in views.items()):
+            raise RemoteProtocolError(
+                "The server refused a change as outdated, but the folders have not changed."
+            )
+        return views
+
+    def _refused_views(self, answer: Stale, sent: _Sent) -> dict[NodeId, FolderView]:
+        """Check the folders in the answer, or request them if the answer shows too little."""
+        if not self._answer_covers(sent.signed):
+            return self.look({})
         views: dict[NodeId, FolderView] = {}
         cache, is_new = self._tree.cache, True
         for found in answer.folders:
             named = unpack(found.state.payload, FolderState).folder
             if named in self.above and self._unsure:
-                return self._look({})  # an earlier send has just made this folder
+                return self.look({})  # an earlier send has just made this folder
             if named not in self._folders or named in self.above:
-                raise RemoteProtocolError(
-                    "The server answered for a folder that was not asked for."
-                )
+                raise RemoteProtocolError("The server answered for a folder outside the request.")
             folder, tokens = self._folders[named]
             views[named] = view = self._tree.verified_view(folder, tokens, found, sent.mark)
             if cache is not None:
                 is_new &= cache.shows_all(named, view.state.body.version, sent.asked)
         if not is_new or len(views) != len(self._folders) - len(self.above):
-            # A commit before this one was too late as well, and has been made since: so has,
-            # perhaps, a folder that the answer lacks.
-            return self._look({})
-        if all(view.state.hash == sent.views[node].state.hash for node, view in views.items()):
-            raise RemoteProtocolError("The server refused a change to what has not changed.")
+            # An earlier commit was refused too, and was made since. It may have created a folder
+            # that this answer lacks.
+            return self.look({})
         return views

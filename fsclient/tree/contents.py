@@ -1,7 +1,7 @@
-"""The contents of a folder: the nodes that were opened, and the entries that do not verify.
+"""The contents of a folder: the opened nodes, and the entries that do not verify.
 
-A writer can sign an entry that nobody can open. Such an entry is refused alone: the folder's state
-proves that it is there, so it is neither shown as a node nor taken as absent.
+A writer can sign an entry that no client can open. Only this entry is refused: the folder's state
+proves that it exists, so it is neither shown as a node nor taken as absent.
 """
 
 from __future__ import annotations
@@ -69,6 +69,12 @@ class FolderContents(Value, frozen=True):
     def is_empty(self) -> bool:
         """Return whether the folder has no entry at all."""
         return not self.nodes and not self.refused
+
+    @property
+    def files(self) -> FolderContents:
+        """The same entries without folders."""
+        nodes = [one for one in self.nodes if not one.is_folder]
+        return FolderContents(nodes, self.refused)
 
     def refused_as(self, name: str) -> RefusedEntry | None:
         """Return the entry under a name, if that entry does not verify."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from fsclient.connection.connection import ServerConnection
 from fsclient.connection.retry import NoRetry
+from fsclient.tree.nodes import TreeNode, entry_of
 from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.questions import ServerQuestions
 from fsclient.trust.authorship import AuthorRules
@@ -13,6 +14,7 @@ from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import Sighting
 from fsproto.keys.identity import Identity
+from fsproto.keys.member_list import VerifiedMembers
 
 
 class TreeContext:
@@ -32,7 +34,7 @@ class TreeContext:
         self.memory = memory
         self.people = people
         self.retry = NoRetry()
-        """What happens when the connection is lost; a transfer sets one that reconnects."""
+        """The policy for a lost connection; a transfer sets a policy that reconnects."""
         self.questions = ServerQuestions(connection)
         self.authors = AuthorRules(self.questions, people, memory)
         self.places = self.authors.places
@@ -46,7 +48,7 @@ class TreeContext:
         return self.questions.connection
 
     def reconnected(self, connection: ServerConnection) -> None:
-        """Use a new connection in place of one that was lost."""
+        """Use a new connection in place of a lost one."""
         self.questions.connection = connection
 
     def start_command(self) -> None:
@@ -55,6 +57,7 @@ class TreeContext:
         Sends nothing: a lost connection is noticed by the command's first question.
         """
         self.authors.forget_lists()
+        self.places.start_command()
         self._log_is_old = True
 
     def catch_up(self) -> None:
@@ -62,6 +65,18 @@ class TreeContext:
         if self._log_is_old:
             self.people.catch_up(self.questions)
             self._log_is_old = False
+
+    def register(self, found: TreeNode) -> None:
+        """Note the place of a node; raises `IntegrityError` as `Places.register` does."""
+        if found.above is not None:
+            generation, entry = found.manifest.body.link_generation, entry_of(found.manifest)
+            self.places.register(found.above.keyed.node, found.keyed, generation, entry)
+
+    def list_of(self, found: TreeNode) -> VerifiedMembers | None:
+        """Return the present member list of a file or folder; None if it has none."""
+        if found.keyed.node not in self.places:  # files are not registered
+            self.register(found)
+        return self.authors.list_of(found.keyed.node)
 
     def check_heads(self, heads: Iterable[bytes]) -> None:
         """Check the key log heads (40 bytes each) that authors have signed against the log.

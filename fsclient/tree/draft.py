@@ -1,4 +1,4 @@
-"""From what is to change to what is signed: the next manifests and folder states of one commit."""
+"""Turns described changes into a signed commit: the next manifests and folder states."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fsclient.tree.nodes import FolderView, TreeNode
 from fsclient.tree.tree import Tree
+from fsclient.trust.places import Place
 from fskit.clock import now_ms
 from fsproto.errors import ConflictError
 from fsproto.keys.tree import KeyedNode
@@ -32,7 +33,7 @@ from fsproto.values import Value
 
 
 class NextVersion(Value, frozen=True):
-    """What the next version of a node is to be."""
+    """The description of a node's next version."""
 
     node: KeyedNode
     before: VerifiedManifest | None
@@ -41,24 +42,25 @@ class NextVersion(Value, frozen=True):
     content: Content | None
     """None for a folder."""
     renew: bool = False
-    """It takes a new key: fewer people are to see it than saw what it was before."""
+    """Whether the node takes a new key, because fewer people may see the next version."""
 
 
 class SignedCommit(Value, frozen=True):
-    """A commit that is signed: all of it is made, or nothing."""
+    """A signed commit; the server makes all of it, or nothing."""
 
     states: list[VerifiedState]
     manifests: list[VerifiedManifest]
     removals: list[Removal]
     after: dict[NodeId, FolderView]
-    """The folders as it leaves them."""
+    """The folders after the commit."""
     mark: int
-    """The memory's, from before it was signed."""
+    """The mark of the seen versions (`SeenVersions.mark`) from before the commit was signed."""
 
     def was_made(self, views: Mapping[NodeId, FolderView]) -> bool:
-        """Return whether folders show that it was made: its states, or what it put there.
+        """Return whether folders show that the server has made it: by its states or its entries.
 
-        Where it put nothing anywhere, that what it took out is not there, whoever took it.
+        A commit with removals alone counts as made if none of the removed names is there, even if
+        another person has removed them.
         """
         for state in self.states:
             view = views.get(state.body.folder)
@@ -78,10 +80,10 @@ class SignedCommit(Value, frozen=True):
 
 
 class Draft:
-    """A commit in the making, on top of folders as they are."""
+    """An unsigned commit, built on top of the present folders."""
 
     def __init__(self, tree: Tree, views: Mapping[NodeId, FolderView], new: set[NodeId]) -> None:
-        """Take whose tree it is, the folders that are there, and those this very commit makes."""
+        """`views` are the existing folders, `new` the folders that this commit creates."""
         self._identity = tree.context.identity
         self._pending_keys = tree.context.pending_keys
         self._places = tree.context.places
@@ -91,9 +93,18 @@ class Draft:
         self._edits |= {node: PrefixTree().edit() for node in new}
         self._manifests: list[DraftManifest] = []
         self._removals: list[Removal] = []
+        self._placed_before: dict[NodeId, Place] = {}
+
+    def put_places_back(self) -> None:
+        """Return the folders of this commit to their former places: the commit was not made.
+
+        Otherwise their present member lists, and the states of other people in them, would seem
+        older than their keys.
+        """
+        self._places.put_back(self._placed_before)
 
     def entry(self, folder: KeyedNode, tokens: Sequence[Token]) -> FolderEntry | None:
-        """Return what a folder has under a name, changed as far as the draft has come."""
+        """Return the entry of a name, with the changes of this draft so far."""
         edit = self._edits[folder.node]
         for token in tokens:
             if (found := edit.get(token)) is not None:
@@ -101,27 +112,30 @@ class Draft:
         return None
 
     def place(self, parent: KeyedNode, tokens: Sequence[Token], what: NextVersion) -> None:
-        """Make a node's next version and enter it in its folder, under its newest token."""
+        """Make a node's next version, and enter it in its folder under its newest token."""
         parent, before = self._pending_keys.current(parent), what.before
         stays = before is not None and before.body.parent == parent.node
         node = self._keyed(parent, what, stays=stays)
-        if before is not None and stays and before.body.token in tokens[1:]:
-            self._leave(parent, before)
+        self._clear(parent, tokens[1:])
         body = self._manifest(parent, node, tokens[0], what)
         drafted = draft_manifest(body)
         self._manifests.append(drafted)
-        self._edits[parent.node].put(FolderEntry(tokens[0], node.node, drafted.hash))
+        entry = FolderEntry(tokens[0], node.node, drafted.hash)
+        self._edits[parent.node].put(entry)
         if body.kind is NodeKind.FOLDER:
-            self._places.register(parent.node, node, parent.generation)
+            was = self._places.get(node.node)
+            if was is not None:
+                self._placed_before.setdefault(node.node, was)
+            self._places.register(parent.node, node, parent.generation, entry)
 
-    def _leave(self, parent: KeyedNode, before: VerifiedManifest) -> None:
-        """Take out the name as an older key of the folder has it, if it is still there."""
-        entry = self._edits[parent.node].get(before.body.token)
-        if entry is not None and entry.node == before.body.node:
-            self._remove(parent, entry.token)
+    def _clear(self, parent: KeyedNode, older: Sequence[Token]) -> None:
+        """Remove the entry that a name has under an older token: its new entry replaces it."""
+        for token in older:
+            if self._edits[parent.node].get(token) is not None:
+                self._remove(parent, token)
 
     def _keyed(self, parent: KeyedNode, what: NextVersion, *, stays: bool) -> KeyedNode:
-        """Return a node with the key that its next version has."""
+        """Return a node with the key of its next version."""
         before, node = what.before, self._pending_keys.current(what.node)
         if what.content is None or before is None:
             return node  # a folder's new key is drawn when the change is described
@@ -176,7 +190,7 @@ class Draft:
         )
 
     def take_out(self, parent: KeyedNode, tokens: Sequence[Token], found: TreeNode) -> None:
-        """Take a name out of its folder; `ConflictError` if it no longer is what was found."""
+        """Remove a name from its folder; `ConflictError` if its entry has changed since."""
         entry = self.entry(parent, tokens)
         if entry is None or (entry.node, entry.manifest) != (found.keyed.node, found.manifest.hash):
             raise ConflictError(
@@ -185,9 +199,9 @@ class Draft:
         self._remove(parent, entry.token)
 
     def take_out_entry(self, parent: KeyedNode, entry: FolderEntry, named: str) -> None:
-        """Take an entry out of its folder; `ConflictError` if it no longer is this one.
+        """Remove an entry from its folder; `ConflictError` if the entry has changed since.
 
-        `named` starts the sentence of the error.
+        `named` is the start of the error's sentence.
         """
         if self.entry(parent, [entry.token]) != entry:
             raise ConflictError(f"{named} was changed or removed concurrently.")
@@ -198,9 +212,9 @@ class Draft:
         self._edits[parent.node].remove(token)
 
     def sign(self, touched: list[KeyedNode], mark: int) -> SignedCommit:
-        """Sign everything: the manifests, and the next state of each folder that was touched.
+        """Sign the manifests, and the next state of each changed folder.
 
-        `mark` is the memory's.
+        `mark` is the present mark of the seen versions.
         """
         after = {}
         for keyed in touched:

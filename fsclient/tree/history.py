@@ -1,10 +1,10 @@
-"""Looking back: the versions of a file, each vouched for by the next, and what was removed.
+"""The verified versions of a file: each is proved by the next one.
 
     folder state ── newest manifest ── the one before ── the one before ── …
 
-The state of its folder names the newest manifest, and the lineage of each names the one before. So
-the server can withhold what is old, from some version on backwards, but neither change nor swap nor
-reorder it, nor make anything up.
+The state of its folder names the newest manifest, and the lineage of each manifest commits to the
+one before. So the server can withhold the versions before some version. It can neither change, swap
+nor reorder versions, nor invent one.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from fsclient.connection.parts import items_of
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, UsageError
+from fsproto.limits import MAX_VERSIONS
 from fsproto.messages.history import GetHistory, History
 from fsproto.names import for_terminal
 from fsproto.sealed.manifest import Mode, VerifiedManifest, older_manifest, open_metadata, renamed
@@ -27,9 +28,9 @@ class Version:
     """One version of a file."""
 
     found: TreeNode
-    """The file as it was, under the name that it has now."""
+    """The file in this version, under its present name."""
     name: str
-    """The name that it had."""
+    """The name in this version."""
     placed: bool
     """Whether its author was a writer there, as far as lists show; False if it was in a folder that
     is not on the path to its present place."""
@@ -38,12 +39,12 @@ class Version:
 
     @property
     def number(self) -> int:
-        """Its version."""
+        """The number of the version."""
         return self.found.manifest.body.version
 
 
 class FileHistory:
-    """Asks for the history of files, and verifies it."""
+    """Requests the history of files, and verifies it."""
 
     def __init__(self, tree: Tree) -> None:
         """Take the tree that they are found in."""
@@ -52,7 +53,7 @@ class FileHistory:
         """Versions that do not verify; a writer may have signed garbage."""
 
     def of(self, found: TreeNode) -> list[Version]:
-        """Return the versions of a file, the newest first, as far back as the server has them."""
+        """Return the versions of a file that the server still has, the newest first."""
         if found.is_folder:
             raise UsageError(f"'{found.path}' is a folder; only files have versions.")
         chain = self._tree.context.retry.run(partial(self._chain, found.manifest))
@@ -92,10 +93,11 @@ class FileHistory:
             )
 
     def _chain(self, newest: VerifiedManifest) -> list[VerifiedManifest]:
-        """Ask for the earlier manifests, and verify each against the next newer one."""
+        """Request the earlier manifests, and verify each against the next newer one."""
         connection, chain = self._tree.context.connection, [newest]
         asked = GetHistory(newest.body.node, newest.body.version)
-        for signed in items_of(connection, asked, History, lambda part: part.manifests):
+        older = items_of(connection, asked, History, lambda part: part.manifests, MAX_VERSIONS)
+        for signed in older:
             chain.append(older_manifest(signed, chain[-1]))
         heads = {manifest.body.log_head for manifest in chain}
         self._tree.context.check_heads(heads)

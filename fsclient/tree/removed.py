@@ -1,35 +1,46 @@
-"""What was removed from a folder, as far as signatures tell: what, by whom, and when.
+"""Nodes that were removed from a folder, with the author and time of the removal, verified.
 
-The server shows the state of the folder that last had it and the next one, with a proof for each.
-Whoever signed the second has removed it, or put something else in its place. That it is shown here
-brings nothing back: only `restore` does, by a version newer than any that was seen.
+The server shows the last state of the folder with the node and the state after it, with a proof for
+each. The author of the second state has removed or replaced the node. Showing a removed node does
+not bring it back: only `restore` does, by a new version.
 """
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 from fsclient.tree.contents import SHOWN_DIGITS
 from fsclient.tree.nodes import TreeNode, seen_manifest
 from fsclient.tree.tree import Tree
 from fsclient.trust.sightings import STATE, Gap
+from fsproto import crypto
 from fsproto.errors import (
+    FsError,
     IntegrityError,
     NotFoundError,
     RemoteProtocolError,
     RollbackError,
     SignatureError,
+    Unreachable,
 )
+from fsproto.limits import MAX_ENTRIES
 from fsproto.messages.history import GetRemoved, Gone, Removed
 from fsproto.names import RemotePath, for_terminal
-from fsproto.packing import unpack
-from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState
-from fsproto.sealed.manifest import Manifest, VerifiedManifest, open_metadata, pinned_manifest
+from fsproto.sealed.manifest import VerifiedManifest, open_metadata
+from fsproto.sealed.removal import verify_removal
 from fsproto.signed import Signed
-from fsproto.types import NO_NODE, Token
+from fsproto.types import NO_NODE, NodeId
+
+_MOST_REPEATED = 1000
+"""Removed nodes that the server may name again in one answer."""
+_ASKED_AHEAD = 16
+"""Folders that are asked about before the first answer is read."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +48,7 @@ class RemovedNode:
     """A file or folder that was removed and can be brought back."""
 
     found: TreeNode
-    """As it was, under the name that it had."""
+    """The node before the removal, under its former name."""
     state: VerifiedState
     """The first state without the node: its author and time are those of the removal."""
     replaced: bool
@@ -45,28 +56,92 @@ class RemovedNode:
 
     @property
     def id(self) -> str:
-        """What tells it apart from others of its name."""
-        return self.found.keyed.node.hex()[:8]
+        """An id that distinguishes it from others of its name."""
+        return self.found.keyed.node.hex()[:SHOWN_DIGITS]
+
+    @property
+    def node(self) -> NodeId:
+        """The id of the node."""
+        return self.found.keyed.node
+
+    @property
+    def version(self) -> int:
+        """The version of its newest manifest."""
+        return self.found.manifest.body.version
+
+
+class _Asked(NamedTuple):
+    """A request that was sent ahead, and the mark from before it."""
+
+    request: int
+    mark: int
+
+
+@dataclass(frozen=True)
+class RefusedRemoval:
+    """A removed node that does not verify and so cannot be restored; its removal was verified."""
+
+    node: NodeId
+    version: int
+    """The version of its newest manifest."""
+    state: VerifiedState
+    """The first state without the node."""
+    error: IntegrityError
 
 
 class RemovedLookup:
-    """Asks what was removed from folders, and verifies it."""
+    """Requests the removed nodes of folders, and verifies them."""
 
     def __init__(self, tree: Tree) -> None:
         """Take the tree that the folders are found in."""
         self._tree = tree
         self._states: dict[bytes, VerifiedState] = {}
-        self.refused: list[IntegrityError] = []
-        """What was removed and does not verify, and so cannot be brought back."""
+        self.refused: list[RefusedRemoval] = []
+        """Removed nodes that do not verify, of all folders that were asked about."""
 
     def of(self, folder: TreeNode) -> list[RemovedNode]:
-        """Return what was removed from a folder and can be brought back, the latest first."""
+        """Return the removed nodes of a folder that can be restored, the latest first."""
+        return self._of(folder, None)
+
+    def of_each(self, folders: Iterable[TreeNode]) -> Iterator[list[RemovedNode] | FsError]:
+        """Yield what `of` returns for each folder, or the error that prevents it.
+
+        The next folders are asked about before the answer of the first one is read.
+        """
+        asked = deque[tuple[TreeNode, _Asked | None]]()
+        for folder in folders:
+            asked.append((folder, self._ask_ahead(folder)))
+            if len(asked) > _ASKED_AHEAD:
+                yield self._of_or_error(*asked.popleft())
+        while asked:
+            yield self._of_or_error(*asked.popleft())
+
+    def _ask_ahead(self, folder: TreeNode) -> _Asked | None:
+        if folder.keyed.node == NO_NODE:
+            return None
+        self._tree.context.catch_up()
+        mark, connection = self._tree.context.memory.mark(), self._tree.context.connection
+        try:
+            return _Asked(connection.send(GetRemoved(folder.keyed.node, 0), ahead=True), mark)
+        except Unreachable:
+            return None  # it is asked for again when its turn comes
+
+    def _of_or_error(self, folder: TreeNode, asked: _Asked | None) -> list[RemovedNode] | FsError:
+        try:
+            return self._of(folder, asked)
+        except FsError as error:
+            if not self._tree.context.connection.usable:
+                raise
+            return error
+
+    def _of(self, folder: TreeNode, asked: _Asked | None) -> list[RemovedNode]:
         if folder.keyed.node == NO_NODE:
             return []
-        gone, mark = self._tree.context.retry.run(partial(self._ask, folder))
+        found, refused, mark = self._answer(folder, asked)
+        self.refused += refused
+        if not found:
+            return []
         view = self._tree.view(folder.keyed, [])
-        checked = [self._checked(folder, one) for one in gone]
-        found = [one for one in checked if one is not None]
         self._check_ancestors([one.state for one in found], view.state)
         manifests = [one.found.manifest for one in found]
         heads = {one.state.body.log_head for one in found}
@@ -76,9 +151,9 @@ class RemovedLookup:
         return sorted(found, key=lambda one: -one.state.body.version)
 
     def named(self, folder: TreeNode, path: RemotePath, chosen: str = "") -> list[RemovedNode]:
-        """Return what was removed under a name, the latest first; `NotFoundError` if nothing.
+        """Return the removed nodes of a name, the latest first; `NotFoundError` if there are none.
 
-        `chosen` is the beginning of the id of one of them.
+        `chosen` is the start of the id of one of them.
         """
         found = [one for one in self.of(folder) if one.found.metadata.name == path.name]
         found = [one for one in found if one.found.keyed.node.hex().startswith(chosen.lower())]
@@ -89,16 +164,47 @@ class RemovedLookup:
             )
         return found
 
-    def _ask(self, folder: TreeNode) -> tuple[list[Gone], int]:
+    def _answer(
+        self, folder: TreeNode, asked: _Asked | None
+    ) -> tuple[list[RemovedNode], list[RefusedRemoval], int]:
+        """Read the answer to a request that was sent ahead; ask again if it is lost."""
+        if asked is not None:
+            try:
+                first = self._tree.context.connection.answer(asked.request, Removed)
+                return *self._pages(folder, first), asked.mark
+            except Unreachable as lost:
+                self._tree.context.retry.recover(lost)
+        return self._tree.context.retry.run(partial(self._ask, folder))
+
+    def _ask(self, folder: TreeNode) -> tuple[list[RemovedNode], list[RefusedRemoval], int]:
+        self._tree.context.catch_up()
         mark, connection = self._tree.context.memory.mark(), self._tree.context.connection
-        gone: list[Gone] = []
+        first = connection.interject(GetRemoved(folder.keyed.node, 0), Removed)
+        return *self._pages(folder, first), mark
+
+    def _pages(
+        self, folder: TreeNode, answer: Removed
+    ) -> tuple[list[RemovedNode], list[RefusedRemoval]]:
+        """Ask page by page, and verify each page before the next one is asked for."""
+        connection = self._tree.context.connection
+        found, refused, seen, had = [], list[RefusedRemoval](), set[bytes](), 0
         while True:
-            answer = connection.call(GetRemoved(folder.keyed.node, len(gone)), Removed)
-            gone += answer.gone
+            had += len(answer.gone)
+            for one in answer.gone:
+                named = crypto.sha256(one.manifest.payload, one.after.payload)
+                if named in seen:
+                    continue  # removals in the meantime move what is on a page to the next one
+                seen.add(named)
+                checked = self._checked(folder, one)
+                if isinstance(checked, RemovedNode):
+                    found.append(checked)
+                else:
+                    refused.append(checked)
             if not answer.more:
-                return list(dict.fromkeys(gone)), mark  # one may be on two pages
-            if not answer.gone:
-                raise RemoteProtocolError("The server sent a part of an answer with nothing in it.")
+                return found, refused
+            if not answer.gone or had - len(seen) > _MOST_REPEATED or had > MAX_ENTRIES:
+                raise RemoteProtocolError("The server sent a part of an answer without new items.")
+            answer = connection.interject(GetRemoved(folder.keyed.node, had), Removed)
 
     def _check_ancestors(self, removals: list[VerifiedState], present: VerifiedState) -> None:
         """Check that the present state of a folder descends from all of its removals."""
@@ -108,37 +214,28 @@ class RemovedLookup:
             for earlier, later in pairwise([*points, present.point])
             if earlier != later
         ]
-        proofs = self._tree.context.retry.run(partial(self._tree.context.questions.lineages, gaps))
-        if not all(gap.earlier.leads_to(gap.later, proofs[gap]) for gap in gaps):
-            raise RollbackError("The server showed a removal that is not in a folder's history.")
-
-    def _checked(self, folder: TreeNode, gone: Gone) -> RemovedNode | None:
-        """Return one removed node; None if it does not verify, which its writer may have caused."""
-        before, after = self._state(gone.before, folder), self._state(gone.after, folder)
-        if not before.point.leads_to(after.point, ()):
-            raise IntegrityError("The server showed states of a folder that do not follow.")
-        claimed = unpack(gone.manifest.payload, Manifest)
-        entry = _entry(gone.before_proof, before, claimed.token)
-        if entry is None or entry.node != claimed.node:
-            raise IntegrityError("The server says that something was removed that was not there.")
-        left = _entry(gone.after_proof, after, claimed.token)
-        if left is not None and left.node == claimed.node:
-            raise IntegrityError("The server says that something was removed that is still there.")
-        manifest = pinned_manifest(gone.manifest, entry.manifest)
-        try:
-            return RemovedNode(self._open(folder, manifest), after, left is not None)
-        except (IntegrityError, RemoteProtocolError, SignatureError) as error:
-            id_ = entry.node.hex()[:SHOWN_DIGITS]
-            self.refused.append(
-                IntegrityError(
-                    f"The entry {id_}, removed from '{folder.path}' by "
-                    f"{for_terminal(after.body.author)}, does not verify: {error.sentence}"
-                )
+        reached = self._tree.context.retry.run(partial(self._tree.context.questions.lineages, gaps))
+        if not all(crypto.equal(reached[gap], gap.later.lineage) for gap in gaps):
+            raise RollbackError(
+                "The server showed a removal that a folder's history does not contain."
             )
-            return None
+
+    def _checked(self, folder: TreeNode, gone: Gone) -> RemovedNode | RefusedRemoval:
+        """Return one removed node, or why it does not verify, which its writer may have caused."""
+        before, after = self._state(gone.before, folder), self._state(gone.after, folder)
+        shown = verify_removal(gone.manifest, before, gone.before_proof, after, gone.after_proof)
+        try:
+            return RemovedNode(self._open(folder, shown.manifest), after, shown.replaced)
+        except (IntegrityError, RemoteProtocolError, SignatureError) as error:
+            body = shown.manifest.body
+            told = IntegrityError(
+                f"The entry {body.node.hex()[:SHOWN_DIGITS]}, removed from '{folder.path}' by "
+                f"{for_terminal(after.body.author)}, does not verify: {error.sentence}"
+            )
+            return RefusedRemoval(body.node, body.version, after, told)
 
     def _state(self, signed: Signed, folder: TreeNode) -> VerifiedState:
-        """Verify a state of the past; many things may have been removed by one change."""
+        """Verify a former state; it is cached, because one change may remove many nodes."""
         key = signed.payload + signed.signature
         found = self._states.get(key)
         if found is None or found.body.folder != folder.keyed.node:
@@ -154,12 +251,8 @@ class RemovedLookup:
         metadata = open_metadata(keyed.metadata_key, body)
         ages = range(1, above.generation + 1)
         if body.token not in {above.at(age).token(metadata.name) for age in ages}:
-            raise IntegrityError("Something lay in a folder under another name than its own.")
+            raise IntegrityError("An entry of a folder had a name that differs from its own.")
         return TreeNode(folder.path.child(metadata.name), keyed, manifest, metadata, folder)
-
-
-def _entry(proof: bytes, state: VerifiedState, token: Token) -> FolderEntry | None:
-    return PrefixTree.from_proof(proof, state.body.root).get(token)
 
 
 def reached(tree: Tree, path: RemotePath) -> tuple[TreeNode, TreeNode | None]:

@@ -1,4 +1,4 @@
-"""The root of a user's own tree: a new one, the one that the server shows, and its next key."""
+"""The root of a user's own tree: creating it, verifying the server's answer, and its next key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fskit.clock import now_ms
 from fsproto.errors import IntegrityError, RollbackError, SignatureError
 from fsproto.keys.grants import grant_root, open_root_grant
 from fsproto.keys.identity import Identity
-from fsproto.keys.tree import new_node
+from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.messages.account import TreeRoot
 from fsproto.names import RemotePath
 from fsproto.packing import unpack
@@ -28,19 +28,22 @@ from fsproto.sealed.manifest import (
     Metadata,
     Mode,
     NodeKind,
+    VerifiedManifest,
     open_metadata,
     seal_metadata,
     sign_manifest,
     verify_author,
 )
+from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeId
+from fsproto.values import Value
 
 _ENDS_AT_ONCE = 10_000
-"""Ends of keys that are remembered in one transaction."""
+"""Ended keys that are remembered in one transaction."""
 
 
 def empty_tree(identity: Identity) -> TreeRoot:
-    """Make a root folder that holds nothing, for a person's first keys."""
+    """Make an empty root folder, for a person's first keys."""
     root, now, key = new_node(os.urandom), now_ms(), identity.signing
     metadata = Metadata("", 0, time.time_ns(), Mode.REGULAR, file_key=None)
     manifest = Manifest(
@@ -83,14 +86,28 @@ def empty_tree(identity: Identity) -> TreeRoot:
     return TreeRoot(grant, sign_manifest(key, manifest).signed, sign_state(key, state).signed)
 
 
-def renewed_root(
-    root: TreeNode, state: VerifiedState, identity: Identity, log_head: bytes
-) -> TreeRoot:
-    """Return the root under a new key, granted to and signed by the user's next keys.
+class RenewedRoot(Value, frozen=True):
+    """The root of the user's tree under its next key, as a rotation replaces it."""
 
-    `state` is the newest state of the root; the entries stay, so everything below is due.
+    grant: Signed
+    manifest: VerifiedManifest
+    state: VerifiedState
+
+    @property
+    def sent(self) -> TreeRoot:
+        """The parts as they are sent."""
+        return TreeRoot(self.grant, self.manifest.signed, self.state.signed)
+
+
+def renewed_root(
+    root: TreeNode, keyed: KeyedNode, state: VerifiedState, identity: Identity, log_head: bytes
+) -> RenewedRoot:
+    """Return the root under its next key, granted to and signed by the user's next keys.
+
+    `keyed` is the root with that key, and `state` is its newest state; the entries stay, so
+    everything below is due.
     """
-    keyed, now, key = root.keyed.renewed(os.urandom), now_ms(), identity.signing
+    now, key = now_ms(), identity.signing
     before, version = root.manifest, root.manifest.body.version + 1
     manifest = replace(
         before.body,
@@ -123,7 +140,7 @@ def renewed_root(
         log_head=log_head,
     )
     grant = grant_root(keyed, identity, now, os.urandom)
-    return TreeRoot(grant, sign_manifest(key, manifest).signed, sign_state(key, following).signed)
+    return RenewedRoot(grant, sign_manifest(key, manifest), sign_state(key, following))
 
 
 def open_root(
@@ -131,8 +148,9 @@ def open_root(
 ) -> TreeNode:
     """Verify and open the root of the user's own tree, as a login returns it.
 
-    `expected` is the root of the enrolment, None while enrolling; `mark` is the memory's from
-    before the login was sent. Raises `SecurityError` for a root that is not the user's newest.
+    `expected` is the root of the enrolment, None while enrolling. `mark` is a mark of the seen
+    versions from before the login was sent. Raises `SecurityError` unless the root is the user's
+    newest.
     """
     identity = context.identity
     ended = map(key_end, context.people.ended)
@@ -141,7 +159,7 @@ def open_root(
     body = unpack(root.manifest.payload, Manifest)
     keyed = open_root_grant(root.grant, identity)
     if keyed.node != body.node or body.parent != NO_NODE or body.kind is not NodeKind.FOLDER:
-        raise IntegrityError("The server sent a root that is not the root of your tree.")
+        raise IntegrityError("The server sent the root of another tree in place of yours.")
     if not body.generation == keyed.generation == identity.bundle.body.version:
         raise IntegrityError("The root of your tree is not under the key of your newest keys.")
     if body.author_key != identity.signing.public:
@@ -154,6 +172,8 @@ def open_root(
             "THE SERVER SHOWED ANOTHER TREE than the one this profile has enrolled with."
         )
     state = context.authors.state(root.state, keyed)
+    context.check_heads([body.log_head, state.body.log_head])
+    context.authors.check_manifest(manifest)
     context.check_present([seen_manifest(manifest), seen_state(state)], mark)
     metadata = open_metadata(keyed.metadata_key, body)
     return TreeNode(RemotePath(None, ()), keyed, manifest, metadata)

@@ -1,12 +1,13 @@
-"""What others share with oneself: the tops of their trees that can be seen, under their names.
+"""The nodes that other users share with the user, under the names of their owners.
 
-`alice:` is no folder that anybody has signed, but the list of what Alice shares; nothing can be put
-into it. Alice has sealed and signed each node in it for its readers.
+`alice:` is not a signed folder, but the list of Alice's shares; nothing can be put into it. Alice
+has sealed and signed each node in it for its readers.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -14,9 +15,11 @@ from fsclient.connection.parts import items_of
 from fsclient.tree.contents import SHOWN_DIGITS, FolderContents, RefusedShare
 from fsclient.tree.context import TreeContext
 from fsclient.tree.nodes import TreeNode, seen_manifest
+from fskit.text import size_text
 from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
 from fsproto.keys.member_list import VerifiedMembers, stated_members
 from fsproto.keys.tree import KeyedNode
+from fsproto.limits import MAX_SHARES, MAX_SHARES_BYTES
 from fsproto.messages.shares import GetShares, Share, Shares
 from fsproto.names import RemotePath, clean_name, for_terminal
 from fsproto.proofs.lineage import NO_LINEAGE
@@ -27,9 +30,8 @@ from fsproto.sealed.manifest import (
     Mode,
     NodeKind,
     VerifiedManifest,
-    manifest_hash,
     open_metadata,
-    pinned_manifest,
+    unproved_manifest,
 )
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
@@ -37,11 +39,11 @@ from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, NodeKey
 _NO_KEY = KeyedNode(NO_NODE, 1, NodeKey(bytes(32)))
 
 _TRIED_OF_ONE = 20
-"""Shares of an owner of which one must open, for the owner to be listed."""
+"""Shares of an owner that are tried; if none of them opens, the owner is not listed."""
 
 
 class SharedWithMe:
-    """Looks up what others share."""
+    """Looks up the shares of other users."""
 
     def __init__(self, context: TreeContext) -> None:
         self._context = context
@@ -77,7 +79,7 @@ class SharedWithMe:
             found: set[str] = set()
             for share, mark in self._ask("", _TRIED_OF_ONE):
                 if share.owner in found:
-                    continue  # one that opens is enough, however many there are
+                    continue  # one valid share is enough, however many there are
                 one = self._opened(share, mark)
                 if not isinstance(one, RefusedShare) and one[1] is not None:
                     found.add(share.owner)
@@ -89,12 +91,12 @@ class SharedWithMe:
     ) -> tuple[list[tuple[VerifiedMembers, TreeNode | None] | RefusedShare], list[str]]:
         """Return all shares with this user; None for a share sealed to keys that the user has lost.
 
-        Only `most` shares of each owner are asked for (None: all); the second value names the
-        owners who share more, sorted. What is refused does not stand in the way of the rest:
-        anybody can share anything with anybody.
+        Only `most` shares of each owner are requested (None: all); the second value names the
+        owners who share more, sorted. A refused share does not affect the others, because every
+        user can share anything with every other.
         """
         opened, seen = [], Counter[str]()
-        for share, mark in self._ask("", 0 if most is None else most + 1):
+        for share, mark in self._ask_to_keep("", 0 if most is None else most + 1):
             seen[share.owner] += 1
             if most is None or seen[share.owner] <= most:
                 opened.append(self._opened(share, mark))
@@ -110,15 +112,17 @@ class SharedWithMe:
         except (SecurityError, NotFoundError) as error:
             if not self._context.connection.usable:
                 raise
-            # The owner of the share is to blame, whatever the server let through.
+            # Such a share is a fault of its owner, not of the server.
             return RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
 
     def _found(self, owner: str) -> FolderContents:
         tops: list[TreeNode] = []
         refused: list[RefusedShare] = []
-        for share, mark in self._ask(owner):
+        for share, mark in self._ask_to_keep(owner):
             if share.owner != owner:
-                raise RemoteProtocolError("The server sent a share that was not asked for.")
+                raise RemoteProtocolError(
+                    "The server sent a share that the client did not request."
+                )
             one = self._opened(share, mark)
             if isinstance(one, RefusedShare):
                 refused.append(one)
@@ -128,18 +132,33 @@ class SharedWithMe:
         taken: set[str] = set()
         for at, top in enumerate(tops):
             name = top.metadata.name
-            if name in taken:  # two shares of one name: the second is told apart by its node
+            if name in taken:  # two shares of one name: the second gets a suffix
                 name = f"{name}~{top.keyed.node.hex()[:8]}"
             taken.add(name)
             tops[at] = replace(top, path=RemotePath(owner, (clean_name(name),)))
         return FolderContents(tops, refused)
 
-    def _ask(self, owner: str, most: int = 0) -> list[tuple[Share, int]]:
+    def _ask(self, owner: str, most: int = 0) -> Iterator[tuple[Share, int]]:
         self._context.catch_up()
         mark = self._context.memory.mark()
-        asked = GetShares(owner, most)
-        found = items_of(self._context.connection, asked, Shares, lambda part: part.shares)
-        return [(share, mark) for share in found]
+        connection, asked = self._context.connection, GetShares(owner, most)
+        for share in items_of(connection, asked, Shares, lambda part: part.shares, MAX_SHARES):
+            yield share, mark
+
+    def _ask_to_keep(self, owner: str, most: int = 0) -> Iterator[tuple[Share, int]]:
+        """As `_ask`, where all shares are kept: raise if they are too long together."""
+        sizes = Counter[str]()
+        for share, mark in self._ask(owner, most):
+            signed = len(share.members.payload) + len(share.manifest.payload)
+            sizes[share.owner] += signed + len(share.sealed)
+            if sizes.total() > MAX_SHARES_BYTES:
+                largest = for_terminal(sizes.most_common(1)[0][0])
+                raise RemoteProtocolError(
+                    f"What others share with you takes more than {size_text(MAX_SHARES_BYTES)}, "
+                    f"most of it what {largest} shares.",
+                    hint=f"'fsclient block {largest}' refuses that.",
+                )
+            yield share, mark
 
     def _members(self, share: Share, mark: int) -> VerifiedMembers:
         node = stated_members(share.members).node
@@ -154,7 +173,7 @@ class SharedWithMe:
         if member.bundle not in [one.bundle.hash for one in (me, *me.former)]:
             return None
         keyed = members.open(share.sealed, me)
-        manifest = pinned_manifest(share.manifest, manifest_hash(share.manifest))
+        manifest = unproved_manifest(share.manifest)
         body = manifest.body
         if (body.node, body.generation) != (keyed.node, keyed.generation):
             raise IntegrityError("The server sent another folder or file than the one shared.")

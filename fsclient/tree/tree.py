@@ -6,15 +6,18 @@ versions seen before; nothing unverified leaves this module.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
 from fsclient.tree.contents import FolderContents, RefusedEntry, RefusedShare
 from fsclient.tree.context import TreeContext
 from fsclient.tree.folder_cache import FolderCache
-from fsclient.tree.nodes import FolderView, TreeNode, seen_manifest, seen_state
+from fsclient.tree.followed import FollowedFolders
+from fsclient.tree.listing import Listing
+from fsclient.tree.nodes import FolderView, TreeNode, entry_of, seen_manifest, seen_state
 from fsclient.tree.shared_with_me import SharedWithMe
 from fsproto.errors import (
     FsError,
@@ -26,7 +29,6 @@ from fsproto.errors import (
     Unreachable,
 )
 from fsproto.keys.tree import KeyedNode
-from fsproto.limits import MAX_GENERATION, MAX_METADATA
 from fsproto.messages.files import Entries, Found, List, Listed, Lookup
 from fsproto.names import RemotePath
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
@@ -34,23 +36,19 @@ from fsproto.sealed.folder import VerifiedState
 from fsproto.sealed.manifest import (
     NodeKind,
     VerifiedManifest,
-    manifest_hash,
     open_metadata,
     pinned_manifest,
 )
-from fsproto.signed import Signed
 from fsproto.types import NO_NODE, NodeId, Token
 
 T = TypeVar("T")
 
 _LISTINGS_AHEAD = 8
-"""Folders that are asked for before the first of them was looked at."""
-_MOST_BYTES = MAX_METADATA + 32 * MAX_GENERATION + 2048
-"""Bytes of a manifest: its longest fields, and more than all others take together."""
+"""Folders that are requested before the first answer is processed."""
 
 
 class Tree:
-    """One person's own tree, and what others share with them."""
+    """One person's own tree, and the shares of others with this person."""
 
     def __init__(
         self,
@@ -58,16 +56,23 @@ class Tree:
         root: TreeNode,
         shared: SharedWithMe | None = None,
         cache: FolderCache | None = None,
+        followed: FollowedFolders | None = None,
     ) -> None:
-        """Take the opened root (`open_root`); `caching` sets the other two."""
+        """Take the opened root (`open_root`); `caching` and `following` set the others."""
         self.context = context
         self.root = root
         self.shared = shared or SharedWithMe(context)
         self.cache = cache
+        self.followed = followed
+        context.authors.second_look.entry_now = self._entry_now
 
     def caching(self) -> Tree:
         """Return this tree with a cache of folders, for many changes in a row."""
-        return Tree(self.context, self.root, self.shared, FolderCache())
+        return Tree(self.context, self.root, self.shared, FolderCache(), self.followed)
+
+    def following(self) -> Tree:
+        """Return this tree; it records the folders that it lists, and its own changes of them."""
+        return Tree(self.context, self.root, self.shared, self.cache, FollowedFolders())
 
     def start_command(self) -> None:
         """Forget the answers that may have changed since the last command of this session."""
@@ -82,7 +87,7 @@ class Tree:
     # --- looking
 
     def find(self, path: RemotePath) -> TreeNode:
-        """Return what is at `path`; `NotFoundError` where there is nothing."""
+        """Return the node at `path`; `NotFoundError` if there is none."""
         found = self.reach(path)[-1]
         if len(found.path.parts) < len(path.parts):
             missing = found.path.child(path.parts[len(found.path.parts)])
@@ -92,7 +97,7 @@ class Tree:
         return found
 
     def reach(self, path: RemotePath) -> list[TreeNode]:
-        """Return the nodes from the root towards `path`, as far as there are any."""
+        """Return the nodes from the root towards `path`, as far as they exist."""
         own = path.owner in (None, self.context.identity.user)
         way = [self.root if own else self.shared.head(path.owner or "")]
         for name in path.parts:
@@ -106,7 +111,7 @@ class Tree:
         return way
 
     def look(self, folder: TreeNode, names: Sequence[str]) -> dict[str, TreeNode | None]:
-        """Return what a folder holds under some names; None where it proved to hold nothing.
+        """Return the nodes of a folder under some names; None if the name is proved absent.
 
         Raises `IntegrityError` if one of them does not verify.
         """
@@ -120,7 +125,7 @@ class Tree:
     def look_each(
         self, folder: TreeNode, names: Sequence[str]
     ) -> dict[str, TreeNode | RefusedEntry | RefusedShare | None]:
-        """Return what a folder holds under some names, as `look` does, or the refused entry."""
+        """Return the nodes of a folder under some names, as `look` does, or the refused entries."""
         if folder.keyed.node == NO_NODE:
             contents = self.children(folder)
             tops = {one.path.name: one for one in contents.nodes}
@@ -139,7 +144,7 @@ class Tree:
         return found
 
     def step(self, folder: TreeNode, token: Token) -> TreeNode | None:
-        """Return what a folder holds under a token; None if it proved to hold nothing.
+        """Return the node of a folder under a token; None if the token is proved absent.
 
         Raises `IntegrityError` if the entry does not verify.
         """
@@ -159,11 +164,23 @@ class Tree:
     def listings(
         self, folders: deque[tuple[TreeNode, T]]
     ) -> Iterator[tuple[T, FolderContents | FsError]]:
-        """Give everything in each of some folders, or why it cannot be had.
+        """Yield the contents of each of some folders, or the error that prevents it.
 
         The next folders are requested while the first are processed; more may be added at any time.
         """
         asked: deque[tuple[TreeNode, T, int, int]] = deque()
+        try:
+            yield from self._listings(folders, asked)
+        finally:
+            if asked:  # nothing else could be asked before their answers are read
+                self.context.connection.close()
+
+    def _listings(
+        self,
+        folders: deque[tuple[TreeNode, T]],
+        asked: deque[tuple[TreeNode, T, int, int]],
+    ) -> Iterator[tuple[T, FolderContents | FsError]]:
+        """Do so; `asked` are the requests whose answers are not read yet."""
         while folders or asked:
             try:
                 while folders and len(asked) < _LISTINGS_AHEAD:
@@ -200,38 +217,39 @@ class Tree:
         return self._listing(folder, self.context.connection.send(List(folder.keyed.node)), mark)
 
     def _listing(self, folder: TreeNode, request: int, mark: int) -> FolderContents:
-        manifests: list[VerifiedManifest] = []
-        wrong: SecurityError | None = None
-        while isinstance(
-            answer := self.context.connection.answer(request, Entries, Listed), Entries
-        ):
+        connection = self.context.connection
+        with closing(Listing()) as listing:
             try:
-                if wrong is None:
-                    manifests += map(_listed, answer.manifests)
-            except SecurityError as error:  # read on, as the answers to others follow
-                wrong, manifests = error, []
-        if wrong is not None:
-            raise wrong
-        if not isinstance(answer, Listed):
-            raise RemoteProtocolError("The server did not end its listing.")
-        state = self.context.authors.state(answer.state, folder.keyed)
-        entries = [FolderEntry(m.body.token, m.body.node, m.hash) for m in manifests]
-        tree = PrefixTree.build(entries)
-        if tree.root != state.body.root:
-            raise IntegrityError("The server hid, added or changed something in a folder.")
+                while isinstance(answer := connection.answer(request, Entries, Listed), Entries):
+                    listing.add(answer.manifests)
+            except SecurityError:
+                connection.close()  # the rest of the answer may never end
+                raise
+            if not isinstance(answer, Listed):
+                raise RemoteProtocolError("The server did not complete its listing.")
+            state = self.context.authors.state(answer.state, folder.keyed)
+            manifests, tree = listing.proved(state.body.root)
         self._check_heads(state, manifests)
         self.context.authors.prepare(folder.keyed.node, manifests)
         seen = [seen_state(state), *map(seen_manifest, manifests)]
         self.context.check_present(seen, mark)
         if self.cache is not None:
             self.cache.note(folder.keyed.node, FolderView(state, tree, {}))
+        if self.followed is not None:
+            self.followed.listed(state, manifests)
         return self._contents(folder, state, manifests)
 
     def _contents(
         self, folder: TreeNode, state: VerifiedState, manifests: Sequence[VerifiedManifest]
     ) -> FolderContents:
         """Open each entry by itself; an entry that does not verify is refused alone."""
-        met = [self._met(folder, state, manifest) for manifest in manifests]
+        times = Counter(manifest.body.node for manifest in manifests)
+        met = [
+            self._met(folder, state, manifest)
+            if times[manifest.body.node] == 1
+            else self._refused(folder, state, manifest, _one_node_twice())
+            for manifest in manifests
+        ]
         refused = [one for one in met if isinstance(one, RefusedEntry)]
         named: dict[str, list[TreeNode]] = {}
         for one in met:
@@ -250,10 +268,13 @@ class Tree:
         """Ask for some tokens of a folder."""
         return self.context.retry.run(partial(self._view, folder, tokens))
 
+    def _entry_now(self, folder: KeyedNode, token: Token) -> FolderEntry | None:
+        return self.view(folder, [token]).tree.get(token)
+
     def _view(self, folder: KeyedNode, tokens: list[Token]) -> FolderView:
         self.context.catch_up()
         mark = self.context.memory.mark()
-        found = self.context.connection.call(Lookup(folder.node, tokens), Found)
+        found = self.context.connection.interject(Lookup(folder.node, tokens), Found)
         return self.verified_view(folder, tokens, found, mark)
 
     def verified_view(
@@ -285,9 +306,9 @@ class Tree:
     def note_committed(
         self, states: Iterable[VerifiedState], manifests: Iterable[VerifiedManifest], mark: int
     ) -> None:
-        """Remember what the server has committed for us; `mark` is from before it was sent.
+        """Remember the states of a commit of this client; `mark` is from before it was sent.
 
-        `RollbackError` if another command was shown something else in its place.
+        `RollbackError` if the server has shown another command other states in their place.
         """
         seen = [*map(seen_state, states), *map(seen_manifest, manifests)]
         self.context.check_seen(seen, mark)
@@ -314,13 +335,13 @@ class Tree:
         manifest: VerifiedManifest,
         why: SecurityError,
     ) -> RefusedEntry:
-        """Return an entry that does not verify, with the name of an author who was verified."""
+        """Return an entry that does not verify, with the name of a verified author."""
         body, author, signed = manifest.body, manifest.body.author, True
         try:
             self.context.authors.check_manifest(manifest)
         except SignatureError:
             author, signed = state.body.author, False
-        entry = FolderEntry(body.token, body.node, manifest.hash)
+        entry = entry_of(manifest)
         is_folder = body.kind is NodeKind.FOLDER
         return RefusedEntry(folder, entry, is_folder, author, signed, why)
 
@@ -334,24 +355,19 @@ class Tree:
         if manifest.body.token not in folder.keyed.tokens(metadata.name) or (
             name and metadata.name != name
         ):
-            raise IntegrityError("Something lies in a folder under another name than its own.")
+            raise IntegrityError("An entry of a folder has a name that differs from its own.")
         path = folder.path.child(metadata.name)
         found = TreeNode(path, keyed, manifest, metadata, folder)
         if found.is_folder:
-            self.context.places.register(folder.keyed.node, keyed, manifest.body.link_generation)
+            with self.context.authors.second_look.unless_moved(folder.keyed.node):
+                self.context.register(found)
             self.context.pending_keys.observe(found)
         return found
 
 
-def _listed(signed: Signed) -> VerifiedManifest:
-    """Read one manifest of a listing; only the root of them all proves it.
-
-    The size is checked at once, so that long junk does not fill the memory first.
-    """
-    if len(signed.payload) > _MOST_BYTES:
-        raise IntegrityError("The server sent a manifest that is too long.")
-    return pinned_manifest(signed, manifest_hash(signed))
+def _one_node_twice() -> IntegrityError:
+    return IntegrityError("The folder holds one file or folder under two names.")
 
 
 def _two_of_one_name() -> IntegrityError:
-    return IntegrityError("The folder holds two things of one name.")
+    return IntegrityError("The folder has two entries with one name.")

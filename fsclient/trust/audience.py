@@ -1,4 +1,4 @@
-"""Who sees a folder and who may write there, by the member lists on the way to it."""
+"""The readers and writers of a folder, by the member lists on the way to it."""
 
 from __future__ import annotations
 

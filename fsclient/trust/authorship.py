@@ -1,21 +1,22 @@
 """Whose signature counts where: owners, and the writers whom owners name in signed lists.
 
-Every folder that is opened is entered here with the folder it lies in. What somebody else than the
-owner has signed counts if a list on the way from the folder up to the top names them as a writer,
-under the generation of the listed node's key that the way down from it hangs on: a writer who was
-removed is a writer of the generations before, and of nothing that was made since.
+Every folder that a session opens is registered here with its parent folder. The signature of a
+person other than the owner counts if a list on the way from the folder up to the top names this
+person as a writer. The list must do so for the right generation: the generation of the listed
+node's key under which the next link down was sealed. So the signature of a removed writer counts
+for the earlier generations, and for nothing newer.
 
     top (generation 3, list) ── a (its link was sealed under 3) ── folder
         former writer until 2: what hangs on generation 3 cannot be theirs
 
 A key of the owner that the key log has ended counts like a former writer. The owner's next list
 names it, with the last generation under which it counts. In the owner's own tree no list is needed:
-every rotation gives the root its next key, so the n-th key counts for what hangs on the root's
-generations up to n.
+every rotation gives the root its next key, so the owner's n-th key counts below links that were
+sealed under the root's generations 1 to n.
 
-A way that still hangs on an older generation is due for new keys, and until it has them a removed
-writer's signature fits there. So what was seen there once, with the list that removed them known,
-must not change by their hand any more (`SeenVersions`, frozen).
+A way with a link under an older generation is due for new keys. Until it has them, the signature of
+a removed writer fits there. So once this client knows the list that removed the writer and has seen
+a folder there, it refuses a newer state with that writer's signature (`SeenVersions`, frozen).
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from fsclient.trust.audience import Audience
 from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.places import Places
 from fsclient.trust.questions import Questions
+from fsclient.trust.second_look import SecondLook
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import LIST, Sighting, Since, age, key_end
 from fsproto.errors import (
     ConflictError,
+    FsError,
     RemoteProtocolError,
     RollbackError,
     SignatureError,
@@ -39,7 +42,7 @@ from fsproto.keys.tree import KeyedNode
 from fsproto.names import for_terminal
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
-from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author
+from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author, is_first_root
 from fsproto.signed import Signed, Verifier
 from fsproto.types import NO_NODE, Hash, NodeId
 
@@ -52,6 +55,7 @@ class AuthorRules:
         self._people = people
         self._memory = memory
         self.places = Places()
+        self.second_look = SecondLook(self.places)
         self._own_root = NO_NODE
         """The top of the user's own tree; it has no list."""
         self._lists: dict[NodeId, VerifiedMembers | None] = {}
@@ -71,10 +75,10 @@ class AuthorRules:
     # --- whose signature counts
 
     def state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
-        """Verify a folder's state by whoever signed it; `SignatureError` if they must not.
+        """Verify a folder's state; `SignatureError` if its author may not write there.
 
-        `ConflictError` for a folder that was found in two places: who may write to one of them
-        need not be somebody who may write to the other.
+        `ConflictError` for a folder that was found in two places: the two places may have
+        different writers.
         """
         if self.places.is_torn(folder.node):
             raise ConflictError(
@@ -82,21 +86,20 @@ class AuthorRules:
                 hint="Give the same command again.",
             )
         claimed = unpack(signed.payload, FolderState)
+        self._read_for(claimed)
         if self._is_owners(folder.node, claimed):
             self.frozen.pop(folder.node, None)
         else:
-            self._check_writer(folder.node, claimed, ever=False)
+            with self.second_look.unless_moved(folder.node):
+                self._check_writer(folder.node, claimed, ever=False)
         ended = self._people.log.ended(claimed.author, claimed.author_key)
         if ended is not None:
             since = key_end(ended)
             self._memory.remember([since])  # unless it is known already
             self.frozen[folder.node] = since.node, since.what
-        state = verify_state(signed, folder.node, claimed.author, claimed.author_key)
+        state = self._verified_state(signed, folder.node, claimed)
         if state.body.generation != folder.generation:
-            raise RollbackError(
-                "A folder's state and its key are not of the same age.",
-                hint="It may have taken a new key at this very moment; try again.",
-            )
+            raise _of_another_age("its state", state.body.generation, folder.generation)
         return state
 
     def prepare(self, folder: NodeId, manifests: Iterable[VerifiedManifest]) -> None:
@@ -106,26 +109,29 @@ class AuthorRules:
             self._load(self.places.way_up(folder))
 
     def check_manifest(self, manifest: VerifiedManifest) -> None:
-        """Check the own signature of something that lies in an entered folder, or is a top."""
+        """Check a manifest's signature; the node is a top, or its folder is registered."""
         if manifest.hash in self._older:
             return
         body = manifest.body
+        self._read_for(body)
         folder = self._place_of(body)
-        # A folder's state vouches that it belongs there now: whenever it was signed, its author
-        # need only have been a writer at some time. Nothing vouches for a top.
+        # The folder's state proves that the entry belongs there now. So it is enough that the
+        # author was a writer at some time. No state proves this for a top.
         is_top = folder == body.node
         owners = self._is_owners if is_top else self._was_owners
         if not owners(folder, body):
-            self._check_writer(folder, body, ever=not is_top)
+            with self.second_look.unless_moved(folder):
+                self._check_writer(folder, body, ever=not is_top)
         self._check_signature(manifest)
 
     def check_older(self, manifest: VerifiedManifest, now: VerifiedManifest) -> bool:
-        """Check the own signature of an older version, for which the newest (`now`) vouches.
+        """Check the signature of an older version, to which the newest (`now`) leads.
 
-        Raises `SignatureError` if its author could not write where it lay then. False if nobody
-        can tell: it lay in a folder that is not on the way to where it lies now.
+        Raises `SignatureError` if its author could not write in its folder of that time. Return
+        False if this is unknown: that folder is not on the way to the node's present place.
         """
-        placed = self._was_writer(manifest, now)
+        with self.second_look.unless_moved(self._place_of(now.body)):
+            placed = self._was_writer(manifest, now)
         self._check_signature(manifest)
         self._older.add(manifest.hash)
         return placed
@@ -152,11 +158,12 @@ class AuthorRules:
         """Verify a state that a folder once had; `SignatureError` if no writer of it signed it."""
         claimed = unpack(signed.payload, FolderState)
         if not self._was_owners(folder.node, claimed):
-            self._check_writer(folder.node, claimed, ever=True)
-        return verify_state(signed, folder.node, claimed.author, claimed.author_key)
+            with self.second_look.unless_moved(folder.node):
+                self._check_writer(folder.node, claimed, ever=True)
+        return self._verified_state(signed, folder.node, claimed)
 
     def list_of(self, node: NodeId) -> VerifiedMembers | None:
-        """Return the member list of an entered node, as it is now; None if it has none."""
+        """Return the present member list of a registered node; None if it has none."""
         self._load([node], fresh=True)
         return self._lists[node]
 
@@ -185,28 +192,44 @@ class AuthorRules:
         """Forget the lists, so that the server is asked again."""
         self._lists.clear()
 
+    def _read_for(self, signed: FolderState | Manifest) -> None:
+        """Read the key log as far as a stated author's signature may need it."""
+        author, key = signed.author, signed.author_key
+        self._people.read_for(self._ask, author, key, signed.log_head)
+
     def _place_of(self, body: Manifest) -> NodeId:
         """Return the node whose lists name the possible authors: its folder, or a top itself."""
         return body.node if body.node in self.places.tops else body.parent
 
     def _is_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
-        """Return whether something is said to be signed by the owner, with the newest key."""
+        """Return whether the stated author is the owner, with the newest key."""
         owner = self.places[node].owner
         return signed.author == owner and signed.author_key == self._people.identity_keys(owner)[-1]
 
     def _was_owners(self, node: NodeId, signed: FolderState | Manifest) -> bool:
-        """Return whether something is said to be signed by the owner, with a key of any time."""
+        """Return whether the stated author is the owner, with the newest or an earlier key."""
         owner = self.places[node].owner
         return signed.author == owner and signed.author_key in self._people.identity_keys(owner)
 
+    def _verified_state(
+        self, signed: Signed, folder: NodeId, claimed: FolderState
+    ) -> VerifiedState:
+        author, key = claimed.author, claimed.author_key
+        state = verify_state(signed, folder, author, key)
+        if folder != self._own_root or claimed.version > 1:  # that one was signed to enrol
+            self._people.check_age(author, key, claimed.log_head)
+        return state
+
     def _check_signature(self, manifest: VerifiedManifest) -> None:
-        """Verify who signed it, whoever that may be."""
+        """Verify the signature of the stated author."""
         body = manifest.body
+        if not is_first_root(body):
+            self._people.check_age(body.author, body.author_key, body.log_head)
         key = self._verifiers.setdefault(body.author_key, Verifier(body.author_key))
         check_author(manifest, body.author, key)
 
     def _check_writer(self, folder: NodeId, signed: FolderState | Manifest, *, ever: bool) -> None:
-        """Raise unless a list on the way up names who signed; `ever`: at whatever time."""
+        """Raise unless a list on the way up names the author; with `ever`, at any time."""
         way = self.places.way_to_list(folder)
         under = self.places.generations(way, ever=ever)
         for how in ("known", "missing", "fresh"):  # a list may be newer than when it was asked for
@@ -263,33 +286,49 @@ class AuthorRules:
         for signed in self._ask.member_lists(wanted):
             node = stated_members(signed).node
             if node not in wanted or node in found:
-                raise RemoteProtocolError("The server sent a member list that was not asked for.")
+                raise RemoteProtocolError("The server sent a member list outside the request.")
             found[node] = self.verified_list(signed, node, self.places[node].owner, mark)
-        if self._memory.had(wanted, LIST, mark) - found.keys():
-            raise RollbackError(
-                "THE SERVER WITHHOLDS whom a folder is shared with, which it has told before.",
-                hint="Stop and talk to your administrator: this does not happen by accident.",
-            )
+        withheld = self._memory.had(wanted, LIST, mark) - found.keys()
+        if withheld:
+            raise self._withheld(withheld)
         for node in wanted:
             members = found.get(node)
-            if members is not None and members.body.generation != self.places[node].generation:
-                raise RollbackError(
-                    "The list of who may write to a folder is older or newer than its key.",
-                    hint="It may have taken a new key at this very moment; try again.",
-                )
+            of_key = self.places[node].keyed.generation
+            if members is not None and members.body.generation != of_key:
+                raise _of_another_age("its member list", members.body.generation, of_key)
             self._lists[node] = members
+
+    def _withheld(self, nodes: Iterable[NodeId]) -> FsError:
+        """Return the error for lists that were seen before and are not shown now.
+
+        A person who has just lost the access to a node does not see its list. A server that denies
+        the access to the node can show nothing false of it.
+        """
+        if any(self._ask.may_read(node) for node in nodes):
+            return RollbackError(
+                "THE SERVER WITHHOLDS the member list of a folder, which it has shown before.",
+                hint="Stop and talk to your administrator. If a backup was restored: fsclient "
+                "doctor /",
+            )
+        return ConflictError(
+            "A folder or file was removed just now, or is no longer shared with you.",
+            hint="Give the same command again.",
+        )
 
     def verified_list(self, signed: Signed, node: NodeId, owner: str, mark: int) -> VerifiedMembers:
         """Verify a member list that the server sent; `RollbackError` for an old one.
 
-        `SignatureError` if a key has signed it that has ended, unless exactly this list was seen
-        before; in the user's own tree, also if it hangs on a key of the root from that time.
+        `SignatureError` if an ended key has signed it. Two exceptions: exactly this list was seen
+        before; or, in the user's own tree, the key still counts for the list's generation of the
+        root.
         """
         claimed = stated_members(signed)
+        self._people.read_for(self._ask, owner, claimed.owner_key, claimed.log_head)
         if claimed.owner_key not in self._people.identity_keys(owner):
-            raise SignatureError("A member list was signed by a person who is not the owner.")
+            raise SignatureError("A member list does not have the owner's signature.")
         members = verify_members(signed, node, owner, claimed.owner_key)
         self._people.check_heads(self._ask, [members.body.log_head])
+        self._people.check_age(owner, claimed.owner_key, members.body.log_head)
         seen = seen_list(members)
         if claimed.owner_key != self._people.identity_keys(owner)[-1]:
             self._check_ended_list(members, seen[0])
@@ -297,7 +336,7 @@ class AuthorRules:
         return members
 
     def _check_ended_list(self, members: VerifiedMembers, seen: Sighting) -> None:
-        """Raise `SignatureError` for a list by an ended key that may have been signed since."""
+        """Raise `SignatureError` for a list by an ended key, if it may be newer than the end."""
         body = members.body
         if self._memory.has(seen):
             return
@@ -314,15 +353,32 @@ class AuthorRules:
 
 
 def seen_list(members: VerifiedMembers) -> list[Sighting]:
-    """Return what the memory keeps of a member list: itself, and each generation it has come to."""
+    """Return the sightings of a member list: the list, and each generation up to its own."""
     body = members.body
     ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
     seen = Sighting(body.node, LIST, members.point, NO_NODE, body.owner, body.time_ms)
     return [seen, *ages]
 
 
+def _of_another_age(what: str, generation: int, of_key: int) -> FsError:
+    """Return the error for a state or list of another generation than its node's key.
+
+    The key was looked up first. So a newer value may come from a change since then, which is
+    harmless; an older value cannot.
+    """
+    if generation > of_key:
+        return ConflictError(
+            f"A folder or file has just taken a new key: {what} is newer than the key.",
+            hint="Give the same command again.",
+        )
+    return RollbackError(
+        f"THE SERVER SHOWED AN OLDER STATE of a folder or file: {what} is older than the key.",
+        hint="Stop and talk to your administrator: this does not happen by accident.",
+    )
+
+
 def _nobody() -> SignatureError:
     return SignatureError(
-        "A folder or file was signed by a person who may not write there.",
-        hint="Stop and talk to the owner: an honest server would not have taken it.",
+        "A folder or file was signed by a person that may not write there.",
+        hint="Stop and talk to the owner: an honest server would have refused it.",
     )

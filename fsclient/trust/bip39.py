@@ -28,9 +28,9 @@ def phrase_of(secret: bytes) -> str:
 
 
 def secret_of(typed: str, *, echo: bool = False) -> bytes:
-    """Return the secret (16 bytes) that words stand for; `UsageError` says what is wrong with them.
+    """Return the secret (16 bytes) of a phrase; `UsageError` says what is wrong with the words.
 
-    Only with `echo`, for the person who has just typed it, the error shows a word as it was given.
+    The error shows a wrong word only with `echo`: when the person has just typed it.
     """
     from mnemonic import Mnemonic
 

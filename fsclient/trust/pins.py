@@ -104,7 +104,7 @@ class PinStore(LocalDatabase):
                 self._db.execute("DROP TABLE IF EXISTS temp.unproved")
 
     def page(self) -> AbstractContextManager[None]:
-        """Do several appends at once, which is faster; the server is not asked meanwhile."""
+        """Do several appends in one transaction, which is faster; send no request inside it."""
         return self._transaction("DEFERRED")
 
     def keep(self, log: KeyLog, head: Signed) -> None:
@@ -310,10 +310,11 @@ def _checksum(data: bytes, root: bytes) -> bytes:
 
 
 def forked() -> RollbackError:
-    """Return the error for a log that does not continue the one that was seen before."""
+    """Return the error for a log that does not continue the seen one."""
     return RollbackError(
         "THE SERVER SHOWED ANOTHER KEY LOG than it did before.",
-        hint="Stop and talk to your administrator: this does not happen by accident.",
+        hint="Stop and talk to your administrator. Only if a backup was restored: fsclient doctor "
+        "--accept-key-log",
     )
 
 

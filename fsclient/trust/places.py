@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from fsproto.errors import IntegrityError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.names import for_terminal
+from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.types import NO_NODE, NodeId
 from fsproto.values import Value
 
@@ -16,28 +19,43 @@ class Place(Value, frozen=True):
     parent: NodeId
     """`NO_NODE` for a root, and for the top of a share."""
     owner: str
-    generation: int
+    keyed: KeyedNode
     link_generation: int
+    entry: FolderEntry | None = None
+    """Its entry in the parent, as it was seen; None for a top, and for a removed node."""
     torn: bool = False
-    """It was seen in another folder before; its present folder must be looked up again."""
+    """The same command has seen it in another folder, too: it must be looked up again."""
+    command: int = 0
+    """The number of the command that has seen it here."""
 
 
 class Places:
-    """The places of all nodes that were opened in a session."""
+    """The place of each node that a session has opened."""
 
     def __init__(self) -> None:
         self._places: dict[NodeId, Place] = {}
+        self._command = 0
         self.tops: set[NodeId] = set()
         """Tops of trees; their own lists name the writers there."""
+
+    def start_command(self) -> None:
+        """Take a node that is now in another folder than before as moved in the meantime."""
+        self._command += 1
 
     def register_top(self, node: KeyedNode, owner: str) -> None:
         """Register the top of a tree: the user's own, or the top of a share."""
         self._check_owner(node.node, owner)
-        self._places[node.node] = Place(NO_NODE, owner, node.generation, 0)
+        self._places[node.node] = Place(NO_NODE, owner, node, 0)
         self.tops.add(node.node)
 
-    def register(self, parent: NodeId, node: KeyedNode, link_generation: int) -> None:
-        """Note what lies in a folder that was entered.
+    def register(
+        self,
+        parent: NodeId,
+        node: KeyedNode,
+        link_generation: int,
+        entry: FolderEntry | None = None,
+    ) -> None:
+        """Note what lies in a folder that was entered; `entry` is its entry there.
 
         Raises `IntegrityError` for a folder that lies in itself, or deeper than paths may be.
         """
@@ -45,11 +63,17 @@ class Places:
         if node.node in way:
             raise IntegrityError("A folder lies in itself.")
         if len(way) > MAX_PATH_PARTS:
-            raise IntegrityError(f"A folder lies deeper than {MAX_PATH_PARTS} folders.")
+            raise IntegrityError(f"A folder is deeper than {MAX_PATH_PARTS} folders.")
         owner, before = self._places[parent].owner, self._places.get(node.node)
         self._check_owner(node.node, owner)
         moved = before is not None and before.parent not in (parent, NO_NODE)
-        self._places[node.node] = Place(parent, owner, node.generation, link_generation, moved)
+        torn = moved and before is not None and before.command == self._command
+        where = parent, owner, node, link_generation, entry
+        self._places[node.node] = Place(*where, torn, self._command)
+
+    def put_back(self, before: Mapping[NodeId, Place]) -> None:
+        """Return nodes to the places that they had, because a change of them was not made."""
+        self._places.update(before)
 
     def _check_owner(self, node: NodeId, owner: str) -> None:
         """Refuse a node that two people call their own: each could write for the other there."""
@@ -58,7 +82,7 @@ class Places:
             raise IntegrityError(
                 f"THE SERVER SHOWS ONE FOLDER OR FILE AS THAT OF BOTH "
                 f"{for_terminal(before.owner)} AND {for_terminal(owner)}.",
-                hint="Stop and talk to both: one of them claims what is the other's.",
+                hint="Stop and talk to both owners: one of them claims the other's folder.",
             )
 
     def owner_of(self, node: NodeId) -> str:
@@ -73,13 +97,17 @@ class Places:
         way: list[NodeId] = []
         while node != NO_NODE:
             if len(way) > MAX_PATH_PARTS:  # `enter` lets none in; a move may still add to it
-                raise IntegrityError(f"A folder lies deeper than {MAX_PATH_PARTS} folders.")
+                raise IntegrityError(f"A folder is deeper than {MAX_PATH_PARTS} folders.")
             way.append(node)
             node = self._places[node].parent
         return way
 
     def __contains__(self, node: NodeId) -> bool:
         return node in self._places
+
+    def get(self, node: NodeId) -> Place | None:
+        """Return the place of a node; None if it was not opened."""
+        return self._places.get(node)
 
     def __getitem__(self, node: NodeId) -> Place:
         return self._places[node]
@@ -94,15 +122,25 @@ class Places:
         top = next((at for at, node in enumerate(way) if node in self.tops), len(way))
         return way[: top + 1]
 
+    def links_down(self, folder: NodeId) -> Iterator[tuple[KeyedNode, FolderEntry]]:
+        """Yield each folder above an entered one, and the entry in it that leads down to that one.
+
+        They start at the node whose list names the writers; the nearest folder is the last.
+        """
+        for node in reversed(self.way_to_list(folder)[:-1]):
+            place = self._places[node]
+            if place.entry is not None:
+                yield self._places[place.parent].keyed, place.entry
+
     def generations(self, way: list[NodeId], *, ever: bool) -> list[int]:
         """Return for each node on a way up the generation that something at its start hangs on."""
         found = []
         old, generation = ever, 1
         for node in way:
             place = self._places[node]
-            found.append(generation if old else place.generation)
+            found.append(generation if old else place.keyed.generation)
             above = self._places.get(place.parent)
-            is_due_on_path = above is not None and place.link_generation < above.generation
+            is_due_on_path = above is not None and place.link_generation < above.keyed.generation
             # From a link that is due on, generations above say nothing of what is below.
             generation = place.link_generation if is_due_on_path and not old else 1
             old = old or is_due_on_path

@@ -28,8 +28,12 @@ class Questions(Protocol):
     def member_lists(self, nodes: Sequence[NodeId]) -> list[Signed]:
         """Return the member lists of some nodes; a node without one is left out."""
 
-    def lineages(self, gaps: Sequence[Gap]) -> Mapping[Gap, Sequence[Hash]]:
-        """Return the hashes (32 bytes each) of the versions between both ends of each gap.
+    def may_read(self, node: NodeId) -> bool:
+        """Return whether the server lets the user read a node; it may say anything."""
 
+    def lineages(self, gaps: Sequence[Gap]) -> Mapping[Gap, Hash]:
+        """Return the lineage at each gap's later end, as the server's hashes lead to it.
+
+        Only the lineage is kept, never the hashes: there may be a million of them.
         Raises `RollbackError` for a gap that is too large to be proved, or if hashes are missing.
         """

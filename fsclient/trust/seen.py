@@ -1,13 +1,13 @@
 """The versions of every folder, file and member list that this client has seen, against rollback.
 
-The server may refuse service, but it must not show an older version than it showed before, nor a
-version that does not descend from what it showed before. All versions that are remembered of one
-value are on one line: each is an ancestor of the next (`fsproto.proofs.lineage`). Stored in SQLite,
-so that concurrent commands share it.
+The server may refuse service. But it must not show an older version than before, or a version that
+does not descend from the earlier ones. All remembered versions of one value are on one line: each
+is an ancestor of the next (`fsproto.proofs.lineage`). They are stored in SQLite, so that concurrent
+commands share them.
 
-An answer may be older than what another command of the same person has seen in the meantime; this
-is no attack. So each question first takes a `mark`. The answer must not be older than what was
-known at that mark, and it must be on the one line: an ancestor of everything newer.
+While a command waits for an answer, another command of the same person may see a newer version;
+this is no attack. So each request first takes a `mark`. The answer must not be older than the
+versions known at that mark, and it must be on the line: an ancestor of every newer version.
 """
 
 from __future__ import annotations
@@ -35,26 +35,27 @@ from fsproto.limits import MAX_GENERATION
 from fsproto.proofs.lineage import LineagePoint
 from fsproto.types import Hash, NodeId
 
-_FORMAT = 2
+_FORMAT = 3
 _KEPT = 32
-"""Versions that are kept of one value, for commands that started before the newest was seen."""
+"""Kept versions of one value, for commands that started before the newest was seen."""
 _AT_ONCE = 500
 """Nodes in one query."""
 _ROWS = "SELECT node, what, version, lineage, hash, at, looked_at FROM seen WHERE node IN"
 _NEWEST = (
-    "SELECT version, lineage, hash, parent, author, time_ms FROM seen "
+    "SELECT version, lineage, hash, parent, author, time_ms, sealed_name FROM seen "
     "WHERE node = ? AND what = ? ORDER BY version DESC LIMIT 1"
 )
 _BELOW = (
-    "SELECT node, version, lineage, hash, author, time_ms FROM (SELECT node, max(version) AS "
-    "version, lineage, hash, author, time_ms, parent FROM seen WHERE what = ? GROUP BY node) "
-    "WHERE parent = ?"
+    "SELECT node, version, lineage, hash, author, time_ms, sealed_name FROM (SELECT node, "
+    "max(version) AS version, lineage, hash, author, time_ms, sealed_name, parent FROM seen "
+    "WHERE what = ? GROUP BY node) WHERE parent = ?"
 )
 _SCHEMA = """
 CREATE TABLE seen (
     node BLOB NOT NULL, what INTEGER NOT NULL, version INTEGER NOT NULL, lineage BLOB NOT NULL,
     hash BLOB NOT NULL, at INTEGER NOT NULL, looked_at INTEGER NOT NULL,
     parent BLOB NOT NULL, author TEXT NOT NULL, time_ms INTEGER NOT NULL,
+    sealed_name BLOB NOT NULL,
     PRIMARY KEY (node, what, version)
 ) WITHOUT ROWID;
 CREATE INDEX seen_ends ON seen (at) WHERE what IN (4, 5);
@@ -64,12 +65,12 @@ CREATE TABLE shared (node BLOB PRIMARY KEY, path TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
-Prove = Callable[[Sequence[Gap]], Mapping[Gap, Sequence[Hash]]]
-"""Asks the server for the hashes between the versions of gaps, the oldest first."""
+Prove = Callable[[Sequence[Gap]], Mapping[Gap, Hash]]
+"""Asks the server for the hashes between the versions of gaps; see `Questions.lineages`."""
 
 
 class SeenVersions(LocalDatabase):
-    """What one profile has seen."""
+    """The versions that one profile has seen."""
 
     schema = _SCHEMA
     format = _FORMAT
@@ -80,7 +81,7 @@ class SeenVersions(LocalDatabase):
     )
 
     def mark(self) -> int:
-        """Return a point in time, by the file's own clock; taken before a question is sent."""
+        """Return a point in the file's order of events; take it before a request is sent."""
         with self._translated():
             found: int = self._db.execute("SELECT at FROM clock").fetchone()[0]
         return found
@@ -94,20 +95,20 @@ class SeenVersions(LocalDatabase):
     ) -> None:
         """Compare an answer with what is known, then remember it.
 
-        `frozen` are folders whose state was signed by a person who has lost write access, or with
-        a key that has ended, each with the sighting since which that is known: what was seen of
-        them since must not change. Raises `RollbackError` for an older version than was known at
-        `mark`, a version that is not on the line of those that were seen, or such a change.
+        `frozen` are folders whose state has an author without write access now, or an ended key.
+        Each has the sighting that ended the access or the key: a state that was seen after this
+        sighting must not change. Raises `RollbackError` for a version that is older than the
+        versions known at `mark`, that is not on their line, or that is such a change.
         """
         seen = list(seen)
-        proofs: dict[Gap, Sequence[Hash]] = {}
+        proofs: dict[Gap, Hash] = {}
         while True:
             with self._translated(), self._transaction():
                 known = self._known(seen)
                 missing = [gap for gap in find_gaps(seen, known, mark) if gap not in proofs]
                 if not missing:
-                    for gap, hashes in proofs.items():
-                        check_proof(gap, hashes)
+                    for gap, reached in proofs.items():
+                        check_proof(gap, reached)
                     if frozen:
                         self._check_frozen(seen, known, frozen)
                     self._note_looked_at(seen, known)
@@ -131,7 +132,7 @@ class SeenVersions(LocalDatabase):
                 raise changed_since(said[1])
 
     def _note_looked_at(self, seen: list[Sighting], known: KnownLines) -> None:
-        """Note that folders were looked at since a person lost a right, whoever signed them."""
+        """Record that folders were looked at after a person lost a right, for every author."""
         newest = self._db.execute("SELECT max(at) FROM seen WHERE what IN (4, 5)").fetchone()[0]
         if not newest:
             return
@@ -151,7 +152,7 @@ class SeenVersions(LocalDatabase):
             )
 
     def had(self, nodes: Iterable[NodeId], what: int, mark: int) -> set[NodeId]:
-        """Return those of the nodes of which something was known at `mark`."""
+        """Return the nodes with a version known at `mark`."""
         with self._translated():
             known = self._rows((node, what) for node in nodes)
         return {node for (node, _), rows in known.items() if any(row.at <= mark for row in rows)}
@@ -167,7 +168,7 @@ class SeenVersions(LocalDatabase):
         return row is not None and row[0] == point.hash
 
     def below(self, folder: NodeId) -> list[Sighting]:
-        """Return the newest manifests that were seen of what is or was in a folder."""
+        """Return the newest seen manifests of nodes that are or were in a folder."""
         with self._translated():
             rows = self._db.execute(_BELOW, (MANIFEST, folder)).fetchall()
         return [
@@ -175,42 +176,54 @@ class SeenVersions(LocalDatabase):
         ]
 
     def seen(self, node: NodeId, what: int) -> Sighting | None:
-        """Return the newest version that was seen of one value."""
+        """Return the newest seen version of one value."""
         with self._translated():
             row = self._db.execute(_NEWEST, (node, what)).fetchone()
         return row and Sighting(node, what, LineagePoint(*row[:3]), *row[3:])
 
-    def conflicting(self, shown: Sighting, prove: Prove) -> Sighting | None:
-        """Return the newest version seen of a value if `shown` does not follow from it."""
+    def newest(self, nodes: Iterable[NodeId], what: int) -> dict[NodeId, LineagePoint]:
+        """Return the newest seen version of one value of each node that was seen."""
+        with self._translated():
+            known = self._rows((node, what) for node in nodes)
+        return {node: rows[-1].point for (node, _), rows in known.items()}
+
+    def conflicting(self, shown: Sighting, mark: int, prove: Prove) -> Sighting | None:
+        """Return the newest version seen of a value if `shown` does not follow from it.
+
+        `mark` is from before the server was asked for `shown`.
+        """
         try:
             known = self._known([shown])
-            gaps = find_gaps([shown], known, self.mark())
-            for gap, hashes in prove(gaps).items() if gaps else ():
-                check_proof(gap, hashes)
+            gaps = find_gaps([shown], known, mark)
+            for gap, reached in prove(gaps).items() if gaps else ():
+                check_proof(gap, reached)
         except (RollbackError, RemoteProtocolError):
             return self.seen(shown.node, shown.what)
         return None
 
     def accept(self, shown: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
-        """Replace what is remembered of these values: the person accepts another branch.
+        """Replace the remembered versions of these values: the person accepts another branch.
 
-        What was seen of the values in `gone` is forgotten.
+        What was seen of the values in `gone` is forgotten; a node whose member list is among them
+        is not shared any longer.
         """
         keys = [(one.node, one.what) for one in (*shown, *gone)]
         with self._translated(), self._transaction():
             self._db.executemany("DELETE FROM seen WHERE node = ? AND what = ?", keys)
-            for one in shown:
+            for one in (*shown, *gone):
                 if one.what == LIST:
                     self._forget_ages(one.node)
+            unshared = [(one.node,) for one in gone if one.what == LIST]
+            self._db.executemany("DELETE FROM shared WHERE node = ?", unshared)
             self._remember(shown, {})
 
     def _forget_ages(self, node: NodeId) -> None:
-        """Forget which generations a member list had reached; the next look tells them again."""
+        """Forget the generations that a member list had reached; the next look restores them."""
         ages = [(age(node, each).node, AGE) for each in range(2, MAX_GENERATION + 1)]
         self._db.executemany("DELETE FROM seen WHERE node = ? AND what = ?", ages)
 
     def shared(self) -> dict[NodeId, tuple[str, ...]]:
-        """Return the nodes that the user shared when last seen, and where each was."""
+        """Return the nodes that the user shared at the last look, and the place of each."""
         with self._translated():
             rows = self._db.execute("SELECT node, path FROM shared").fetchall()
         return {node: tuple(path.split("/")) for node, path in rows}
@@ -218,7 +231,7 @@ class SeenVersions(LocalDatabase):
     def note_shared(
         self, there: Mapping[NodeId, tuple[str, ...]], gone: Iterable[NodeId] = ()
     ) -> None:
-        """Note where shared nodes are, and which of them are no longer there."""
+        """Record the places of shared nodes, and the nodes that are no longer shared."""
         with self._translated(), self._transaction():
             self._db.executemany("DELETE FROM shared WHERE node = ?", [(node,) for node in gone])
             self._db.executemany(
@@ -227,13 +240,13 @@ class SeenVersions(LocalDatabase):
             )
 
     def remember(self, facts: Iterable[Sighting]) -> None:
-        """Remember facts without versions, or what another machine of the user has seen."""
+        """Remember facts without versions, or versions that the user's other machine has seen."""
         facts = list(facts)
         with self._translated(), self._transaction():
             self._remember(facts, self._known(facts))
 
     def everything(self) -> list[Sighting]:
-        """Return the newest version of everything, for another machine of the user."""
+        """Return the newest version of each value, for another machine of the user."""
         with self._translated():
             rows = self._db.execute(
                 "SELECT node, what, max(version), lineage, hash FROM seen GROUP BY node, what"
@@ -244,7 +257,7 @@ class SeenVersions(LocalDatabase):
         return self._rows((one.node, one.what) for one in seen)
 
     def _rows(self, wanted: Iterable[tuple[NodeId, int]]) -> KnownLines:
-        """Return what is known of values, each with its oldest version first."""
+        """Return the known versions of values, the oldest of each first."""
         wanted = set(wanted)
         nodes = list({node for node, _ in wanted})
         known: KnownLines = {}
@@ -275,7 +288,7 @@ class SeenVersions(LocalDatabase):
             return
         at = self._tick()
         self._db.executemany(
-            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO seen VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     s.node,
@@ -288,6 +301,7 @@ class SeenVersions(LocalDatabase):
                     s.parent,
                     s.author,
                     s.time_ms,
+                    s.sealed_name,
                 )
                 for s, p in ((one, one.point) for one in news)
             ],

@@ -1,13 +1,13 @@
-"""What was seen of versioned values, and the rules of what may follow it.
+"""Seen versions of values, and the rules for the versions that may follow them.
 
-All versions that are remembered of one value are on one line: each is an ancestor of the next
+All remembered versions of one value are on one line: each is an ancestor of the next
 (`fsproto.proofs.lineage`). These functions decide without I/O; `seen` stores the lines.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from fsproto import crypto
 from fsproto.errors import ConflictError, RollbackError
@@ -33,11 +33,13 @@ class Sighting(Value, frozen=True):
     """The folder that the node is in, of a manifest."""
     author: str = ""
     time_ms: int = 0
-    """When the author signed it, by the author's clock."""
+    """Time of the signature, by the author's clock."""
+    sealed_name: bytes = b""
+    """Of a manifest: data from which the folder's key opens the name (`fsclient.tree.nodes`)."""
 
 
 Since = tuple[NodeId, int]
-"""Node and kind of the sighting since which something is known."""
+"""Node and kind of the sighting at which something became known."""
 
 
 class Gap(Value, frozen=True):
@@ -50,13 +52,13 @@ class Gap(Value, frozen=True):
 
 
 class SeenRow(Value, frozen=True):
-    """A version that was seen, and when."""
+    """A seen version, and the time of its sighting."""
 
     point: LineagePoint
     at: int
-    """When it was seen first, by the file's own clock; 0: earlier ones may have been forgotten."""
+    """First sighting, in the file's order of events; 0: earlier ones may have been forgotten."""
     looked_at: int
-    """When it was last shown as the newest, as far as that was noted."""
+    """The last recorded time at which it was shown as the newest."""
 
 
 KnownLines = dict[tuple[NodeId, int], list[SeenRow]]
@@ -64,14 +66,14 @@ KnownLines = dict[tuple[NodeId, int], list[SeenRow]]
 _LATER = 1 << 62
 """A time after every mark."""
 _ONCE = LineagePoint(1, NO_HASH, NO_HASH)
-"""Stands for a fact that has no versions."""
+"""The point of a fact without versions."""
 
 
 def age(node: NodeId, generation: int) -> Sighting:
-    """Return the sighting of a node's member list having reached a generation of its key.
+    """Return the sighting that a node's member list has reached a generation of the key.
 
-    Each generation is remembered separately, with the time since which it is known: a person who
-    lost a right with one of them does not get it back with the next.
+    Each generation is remembered separately, with its first sighting: a person who lost a right in
+    one generation does not get it back in the next.
     """
     marker = crypto.sha256(node, generation.to_bytes(4, "big"))
     return Sighting(NodeId(marker[: len(node)]), AGE, _ONCE)
@@ -83,12 +85,12 @@ def key_end(index: int) -> Sighting:
 
 
 def accepted(drop: DropId) -> Sighting:
-    """Return the sighting of a drop that was accepted: it is not accepted again."""
+    """Return the sighting of an accepted drop, which must not be accepted again."""
     return Sighting(NodeId(drop), DROP, _ONCE)
 
 
 def find_gaps(seen: Iterable[Sighting], known: KnownLines, mark: int) -> list[Gap]:
-    """Return what the server must prove; `RollbackError` for what no proof could mend."""
+    """Return the gaps that the server must prove; `RollbackError` where no proof can help."""
     gaps = []
     lines: dict[tuple[NodeId, int], list[SeenRow]] = {}
     for one in dict.fromkeys(seen):
@@ -106,7 +108,7 @@ def find_gaps(seen: Iterable[Sighting], known: KnownLines, mark: int) -> list[Ga
         for earlier, later in around:
             gap = Gap(one.node, one.what, earlier, later)
             if later.version == earlier.version + 1:
-                check_proof(gap, ())
+                check_proof(gap, earlier.next_lineage)
             else:
                 gaps.append(gap)
         line.insert(at, SeenRow(one.point, _LATER, _LATER))
@@ -126,9 +128,12 @@ def _check_age(version: int, rows: list[SeenRow], mark: int) -> None:
         )
 
 
-def check_proof(gap: Gap, between: Sequence[Hash]) -> None:
-    """Raise `RollbackError` unless the hashes between both ends of a gap connect them."""
-    if not gap.earlier.leads_to(gap.later, between):
+def check_proof(gap: Gap, reached: Hash) -> None:
+    """Raise `RollbackError` unless a gap's earlier end leads to the later one.
+
+    `reached` is the lineage to which the hashes of all versions between them lead.
+    """
+    if not crypto.equal(reached, gap.later.lineage):
         raise _forked(gap.later.version, gap.earlier.version)
 
 
@@ -155,8 +160,8 @@ def shown_older(shown: int, seen: int) -> RollbackError:
     return RollbackError(
         f"THE SERVER SHOWED AN OLDER STATE of a folder or file: version "
         f"{shown}, although this client has seen version {seen}.",
-        hint="A backup may have been restored, or changes are undone on purpose; "
-        "talk to your administrator.",
+        hint="A backup may have been restored, or changes are undone on purpose: "
+        "ask your administrator; 'fsclient doctor' shows what differs.",
     )
 
 
@@ -165,7 +170,7 @@ def changed_since(what: int) -> RollbackError:
     if what == KEYS:
         return RollbackError(
             "A FOLDER WAS CHANGED WITH KEYS THAT WERE REPLACED, and the server accepted it.",
-            hint="Stop and talk to the person who had those keys: they may have been stolen.",
+            hint="Stop and talk to the owner of those keys: they may have been stolen.",
         )
     return RollbackError(
         "A SHARED FOLDER WAS CHANGED BY A PERSON WHO WAS REMOVED from it, and the server "

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fsclient.profile_errors import find_error, profile_errors, without_locks
+from fskit.os_errors import NO_LOCKS
 from fskit.sqlite import use_wal
-from fsproto.errors import FsError, IntegrityError, OutOfSpaceError
+from fsproto.errors import ConflictError, FsError, IntegrityError, OutOfSpaceError
 
 _BUSY_S = 30.0
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED")
+_LOCKS = ("SQLITE_IOERR_LOCK", "SQLITE_IOERR_RDLOCK", "SQLITE_IOERR_SHM", "SQLITE_PROTOCOL")
+"""Where locks, or the memory that processes share in WAL mode, fail."""
 _NO_ROOM = ("SQLITE_FULL", "SQLITE_IOERR_SHMSIZE")
 """On a full disk; the second is where WAL mode notices it first."""
 
@@ -35,8 +40,9 @@ class LocalDatabase:
             use_wal(self._db, _BUSY_S)
             self._db.execute("PRAGMA synchronous=NORMAL")
             self._make_tables()
-        if path is not None and path.exists():
-            path.chmod(0o600)
+        if path is not None:
+            with profile_errors(path):
+                path.chmod(0o600)
 
     def close(self) -> None:
         """Close the file."""
@@ -49,9 +55,14 @@ class LocalDatabase:
             found = self._format()
             if found == self.format:
                 return
+            if found > self.format:
+                raise FsError(
+                    f"'{self._path}' was written by a newer version of fsclient.",
+                    hint="Update fsclient on this machine.",
+                )
             if self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 raise FsError(
-                    f"'{self._path}' is of another version of fsclient.",
+                    f"'{self._path}' is of an older version of fsclient.",
                     hint="Profiles of protocol 1 cannot be used with this version: ask your "
                     "administrator for a new link and enrol again.",
                 )
@@ -68,7 +79,7 @@ class LocalDatabase:
         """The error for a file that does not hold what was written to it."""
         return IntegrityError(
             f"'{self._path}', {self.holds}, is damaged.",
-            hint=f"Put it back from a copy. {self.without_it}",
+            hint=f"Restore it from a copy. {self.without_it}",
         )
 
     @contextmanager
@@ -78,7 +89,8 @@ class LocalDatabase:
         try:
             yield
         except BaseException:
-            self._db.execute("ROLLBACK")
+            if self._db.in_transaction:  # SQLite ends it itself, on a full disk say
+                self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
 
@@ -88,10 +100,38 @@ class LocalDatabase:
             yield
         except sqlite3.ProgrammingError:
             raise  # a mistake of this program, such as a query after the end of the session
+        except OSError as error:
+            if self._path is None or error.errno not in NO_LOCKS:
+                raise
+            raise without_locks(self._path) from None
         except sqlite3.DatabaseError as error:
-            if getattr(error, "sqlite_errorname", "") in _NO_ROOM:
-                raise OutOfSpaceError(f"There is no space left for '{self._path}'.") from None
-            if isinstance(error, sqlite3.OperationalError):
-                why = f"{error} ({getattr(error, 'sqlite_errorname', 'no code')})"
-                raise FsError(f"The local '{self._path}' cannot be used: {why}.") from None
-            raise self.damaged from None
+            raise self._error(error) from None
+
+    def _error(self, error: sqlite3.DatabaseError) -> FsError:
+        """Return the error of ours for one of SQLite."""
+        name = getattr(error, "sqlite_errorname", "")
+        if not isinstance(error, sqlite3.OperationalError):
+            return self.damaged
+        # A lock that the system refuses counts as busy for SQLite, so the reason comes first.
+        found = find_error(self._path) if self._path is not None else None
+        if found is not None:
+            return found
+        if name.startswith(_BUSY):
+            return ConflictError(
+                f"Another command has been using '{self._path}' for {_BUSY_S:.0f} s.",
+                hint="Wait for its end, and give this command again.",
+            )
+        if name in _NO_ROOM:
+            return OutOfSpaceError(
+                f"There is no space left for '{self._path}'.",
+                hint="Free some space there, then try again.",
+            )
+        if name.startswith(_LOCKS) and self._path is not None:
+            return without_locks(self._path)
+        return FsError(f"The local '{self._path}' cannot be used: {error} ({name or 'no code'}).")
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether a file is missing or has lost all its content, so that it starts again."""
+    with profile_errors(path):
+        return not path.exists() or not path.stat().st_size

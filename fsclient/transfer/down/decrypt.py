@@ -28,7 +28,8 @@ class FileDecryption:
         """The first segment that is neither kept nor received."""
         self._opener: stream.StreamOpener | None = None
         self._sealer: stream.StreamSealer | None = None
-        self._leaves: list[bytes] = [b""] * self.segments
+        # Not a list of `segments` items: the author chose that number, whatever the content is.
+        self._leaves: dict[int, bytes] = {}
 
     def go_on_behind(self, kept: int) -> None:
         """Compute the stream header locally if the segment that contains it is already kept.
@@ -60,7 +61,7 @@ class FileDecryption:
     def open_whole(self, blob: bytes) -> bytes:
         """Verify the signed root of a small file, then open the file in one piece."""
         if len(blob) != self.content.sealed_size:
-            raise IntegrityError("The server sent a file of another size than was signed.")
+            raise IntegrityError("The server sent a file whose size differs from the signed size.")
         self._compare(integrity.blob_root(self.content.salt, blob))
         opener = stream.StreamOpener(self._file_key, self._bound_to, blob[: stream.HEADER_SIZE])
         return opener.open(0, blob, last=True)
@@ -82,7 +83,8 @@ class FileDecryption:
 
     def check(self) -> None:
         """Compare the root over all segments with the signed root."""
-        self._compare(integrity.root(self.content.salt, self._leaves, self.content.sealed_size))
+        leaves = [self._leaves[index] for index in range(self.segments)]
+        self._compare(integrity.root(self.content.salt, leaves, self.content.sealed_size))
 
     def _compare(self, root: Root) -> None:
         if not crypto.equal(root, self.content.root):

@@ -18,9 +18,12 @@ from fsclient.transfer.workers import WorkerPool
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import (
     ConflictError,
+    ConnectionLost,
     FsError,
     IntegrityError,
+    InternalError,
     RemoteProtocolError,
+    SecurityError,
     SignatureError,
     Unreachable,
 )
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 FETCH_BYTES = 512 * 1024
 WINDOW_BYTES = 4 << 20
 """Bytes that may be requested before the first of them is received."""
+_MOST_DRAINED = 256
+"""Segments of a file that does not verify that are received for nothing."""
 AHEAD = 4
 THREADS = 2
 
@@ -69,7 +74,9 @@ class DownloadJob(Value, frozen=True):
 class Downloader:
     """A downloader that requests the next files while it receives the current one."""
 
-    def __init__(self, session: Session, progress: Progress) -> None:
+    def __init__(self, session: Session, progress: Progress, *, verified: bool = False) -> None:
+        """`verified`: the signatures of the files' manifests were verified by another session."""
+        self._verified = verified
         self._session = session
         self._progress = progress
         self._threads = WorkerPool(THREADS, "open")
@@ -132,7 +139,7 @@ class Downloader:
             try:
                 opening = self._opening(job)
             except FsError as error:
-                failed(_named(job, error))
+                failed(named_error(job, error))
                 continue
             if opening.content.sealed_size > MAX_INLINE_BLOB:
                 large = _Ask(small=False)
@@ -147,7 +154,8 @@ class Downloader:
             yield some
 
     def _opening(self, job: DownloadJob) -> FileDecryption:
-        self._session.context.authors.check_manifest(job.file.manifest)
+        if not self._verified:
+            self._session.context.authors.check_manifest(job.file.manifest)
         return FileDecryption(job.file)
 
     def _receive_small(
@@ -160,14 +168,14 @@ class Downloader:
                 self._ask_again(lost, [ask, *asked])
                 continue
             if not 0 < len(blobs) <= len(ask.wanted):
-                raise RemoteProtocolError("The server sent more files than were asked for.")
+                raise RemoteProtocolError("The server sent more files than the client requested.")
             self._session.retry.progressed()
             wanted, ask.wanted = ask.wanted[: len(blobs)], ask.wanted[len(blobs) :]
             for blob, (job, opening) in zip(blobs, wanted, strict=True):
                 try:
                     self._take_whole(job, opening, blob)
                 except FsError as error:
-                    failed(_named(job, error))
+                    failed(named_error(job, error))
 
     def _take_whole(self, job: DownloadJob, opening: FileDecryption, blob: bytes | None) -> None:
         if blob is None:
@@ -191,9 +199,18 @@ class Downloader:
         except (Unreachable, RemoteProtocolError):
             raise
         except FsError as error:
-            error = _named(job, error)
+            error = named_error(job, error)
+            left = opening.segments - opening.next if ask.request else 0
+            if isinstance(error, SecurityError) and left > _MOST_DRAINED:
+                # A file may have any size: a new connection costs less than its rest.
+                self._session.connection.close()
             if not self._drained(opening, ask):
-                raise error from None
+                if self._session.connection.usable:
+                    raise error from None
+                try:
+                    self._ask_again(ConnectionLost(), asked)
+                except Unreachable:
+                    raise error from None
             if isinstance(error, IntegrityError) and opening.kept:
                 # The kept segments may have been changed; the partial file is now deleted.
                 ask.wanted = [(job, self._opening(job))]
@@ -266,18 +283,24 @@ class Downloader:
     def _next(self, opening: FileDecryption, ask: _Ask, index: int, into: memoryview) -> memoryview:
         event = self._event(ask, into)
         if not isinstance(event, Data) or event.index != index:
-            raise IntegrityError("The server sent the segments of a file cut or out of order.")
+            raise IntegrityError(
+                "The server sent the segments of a file incompletely or out of order."
+            )
         if len(event.payload) != opening.segment_size(index):
-            raise IntegrityError("The server sent a segment of another size than was signed.")
+            raise IntegrityError(
+                "The server sent a segment whose size differs from the signed size."
+            )
         self._session.retry.progressed()
         return event.payload
 
     def _end(self, opening: FileDecryption, ask: _Ask) -> None:
         event = self._event(ask)
         if isinstance(event, Data):
-            raise IntegrityError("The server sent more of a file than was signed.")
+            raise IntegrityError("The server sent more of a file than the signed size.")
         if event.message != Sent(opening.content.sealed_size):
-            raise IntegrityError("The server names another size of a file than was signed.")
+            raise IntegrityError(
+                "The server reports a file size that differs from the signed size."
+            )
 
     def _event(self, ask: _Ask, into: memoryview | None = None) -> Control | Data:
         """Return the next event of this request."""
@@ -289,14 +312,14 @@ class Downloader:
         if isinstance(event, Control):
             ask.request = 0
             if not isinstance(event.message, Sent):
-                raise RemoteProtocolError("The server gave an answer to another question.")
+                raise RemoteProtocolError("The server answered another request.")
         return event
 
     def _drained(self, opening: FileDecryption, ask: _Ask) -> bool:
         """Discard the rest of a failed file, so that the answers after it can be received.
 
         Return False if that is impossible: the connection is lost, or the server sends more
-        than the file. The caller then raises the error of the file.
+        than the file.
         """
         for _ in range(opening.segments + 1):
             if not ask.request:
@@ -308,12 +331,14 @@ class Downloader:
         return not ask.request
 
 
-def _named(job: DownloadJob, error: FsError) -> FsError:
-    """Return the error of one file; a failed check names the file and says what to do."""
+def named_error(job: DownloadJob, error: FsError) -> FsError:
+    """Return the error of one file; it names the file if the server is to blame."""
     path = job.file.path
-    if not isinstance(error, IntegrityError | SignatureError):
+    if not isinstance(error, IntegrityError | SignatureError | InternalError):
         return error
     said = error.sentence if f"'{path}'" in error.sentence else f"'{path}': {error.sentence}"
+    if isinstance(error, InternalError):
+        return InternalError(said, hint=error.hint)
     return type(error)(
         said,
         hint=error.hint
@@ -331,7 +356,7 @@ class _Ask:
     request: int = 0
     """0 if there is nothing to request, or a large file is fully answered."""
     size: int = 0
-    """Sealed bytes of all files in the request."""
+    """Total sealed bytes of the files in the request."""
 
     def add(self, job: DownloadJob, opening: FileDecryption) -> None:
         """Add a file to the request."""
@@ -339,7 +364,7 @@ class _Ask:
         self.size += opening.content.sealed_size
 
     def send(self, connection: ServerConnection) -> None:
-        """Send the request for all content that is not received yet."""
+        """Send the request for the content that is still missing."""
         contents = [
             files.Content(job.file.keyed.node, opening.content.root) for job, opening in self.wanted
         ]

@@ -68,7 +68,8 @@ class Partial:
     def forget(self) -> None:
         """Delete the partial file, because its content is wrong."""
         if self._fd is not None and self._place is not None:
-            self._place.unlink(missing_ok=True)
+            with local_errors(self._path):
+                self._place.unlink(missing_ok=True)
             os.close(self._fd)
             self._fd = None
 
@@ -145,7 +146,7 @@ class Partial:
 
 
 def drop_partials(path: Path, *, follow: bool) -> None:
-    """Delete the partial files of all versions of a file with this target path."""
+    """Delete every partial file of this target path, of whatever version."""
     with suppress(OSError, FsError):
         final = LocalTarget(path, follow=follow).final
         _remove_others(_place(final, Root(bytes(crypto.HASH_SIZE))), all_of_them=True)

@@ -9,43 +9,40 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from fsclient.connection.retry import WORTH_KEEPING
 from fsclient.local_errors import local_errors
-from fsclient.session.session import Session
 from fsclient.transfer.compare import ContentComparer, same_facts, same_time
-from fsclient.transfer.down.files import Downloader, DownloadJob
+from fsclient.transfer.down.files import DownloadJob
+from fsclient.transfer.down.many import get_all
 from fsclient.transfer.down.partial import Partial, drop_partials
-from fsclient.transfer.down.write_behind import Writable
+from fsclient.transfer.down.targets import facts_of, in_place_of_folder, written
+from fsclient.transfer.down.watched import noted, watched
 from fsclient.transfer.local.delete import LocalDeletion
 from fsclient.transfer.local.files import (
     FILE,
     FOLDER,
     LINK,
     LocalStat,
-    OutputFile,
-    give_name,
+    children,
+    inode_of,
     is_folder_there,
     kind_at,
     make_folder,
-    passing_name,
     set_facts,
     set_time,
     time_ns_of,
-    written_whole,
 )
 from fsclient.transfer.local.folder_names import LocalFolder, local_folder
 from fsclient.transfer.local.small_files import write_new, write_whole
 from fsclient.transfer.local.source import Source
-from fsclient.transfer.local.symlinks import LinkSource, link_made, local_facts
+from fsclient.transfer.local.symlinks import LinkSource, local_facts
+from fsclient.transfer.pairs.still import StillFolders
+from fsclient.transfer.relative import below
 from fsclient.transfer.report import actions as what
-from fsclient.transfer.report.failures import Failures
-from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.run import TransferRun
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ExistsError, FsError, SourceChangedError
@@ -60,22 +57,31 @@ class _Here:
     found: TreeNode
     path: Path
     relative: str
+    above: _Here | None = None
     follow: bool = False
     """Whether the user named `path`: a link there is followed."""
     was_there: bool = False
+    made: bool = False
+    """Whether the local folder exists now; with filters, only once it has something to hold."""
 
 
 class TreeDownload:
     """A download of files, links and folders that skips those already present."""
 
-    def __init__(self, task: TransferRun) -> None:
+    def __init__(self, task: TransferRun, still: StillFolders | None = None) -> None:
+        """`still` finds the folders that need not be compared; None: all are compared."""
+        self._still = still
         self._session = task.session
         self._progress = task.progress
         self._failures = task.failures
         self._actions = task.actions
         self._rules = task.rules
         self._names = task.names(may_write=True)
-        self._removal = LocalDeletion(task.actions, task.failures, task.rules.excludes, self._names)
+        self._guard = task.guard
+        self._movers = task.movers
+        self._removal = LocalDeletion(
+            task.actions, task.failures, task.rules.filters, self._names, task.guard.keep
+        )
         self._compare = ContentComparer(task.session)
         self._jobs: list[DownloadJob] = []
         self._folders: list[tuple[Path, Metadata]] = []
@@ -83,7 +89,7 @@ class TreeDownload:
 
     def finish(self) -> None:
         """Download missing and different files; if nothing failed, then remove extra ones."""
-        get_all(self._session, self._jobs, self._progress, self._failures)
+        get_all(self._session, self._jobs, self._progress, self._failures, self._movers)
         if self._extra and len(self._failures):
             self._failures.removed_nothing()
             self._extra = []
@@ -103,6 +109,8 @@ class TreeDownload:
         """
         if found.is_folder:
             self._walk(_Here(found, path, relative, follow=follow))
+        elif self._is_left_out(path.parent, found, found.path.name):
+            self._actions.excluded += 1
         else:
             self._leaf(found, path, relative, follow=follow)
 
@@ -118,13 +126,57 @@ class TreeDownload:
                 # Noted first: after a failure, nothing that is here is removed as absent there.
                 for refused in inside.refused:
                     self._failures.note(refused.error)
+                self._guard.check_branch(self._session.context, here.found.keyed.node)
                 self._contents(here, inside.nodes, todo)
 
     def _enter(self, here: _Here, todo: deque[tuple[TreeNode, _Here]]) -> None:
-        """Create a local folder unless it exists, and queue it for listing."""
+        """Queue a folder for listing, and create the local one unless it exists.
+
+        Where filters choose files, the local one waits for the first of these.
+        """
+        if here.relative and here.found.above is None:
+            self._guard.check_share(here.relative, here.found.keyed.node)
+        if not self._rules.filters.choose_files or kind_at(here.path) is not None:
+            self._make(here)
+        folders = self._still_inside(here) if here.was_there else None
+        if folders is None:
+            todo.append((here.found, here))
+            return
+        if self._rules.mirror:
+            self._note_time(here.path, here.found.metadata)
+        for name, found in folders.items():
+            self._enter(_Here(found, here.path / name, below(here.relative, name), here), todo)
+
+    def _still_inside(self, here: _Here) -> dict[str, TreeNode] | None:
+        """Return the folders in a folder whose files are the same on both sides; None: compare."""
+        if self._still is None:
+            return None
+        local = {
+            entry.name: entry
+            for entry in children(here.path)
+            if not self._rules.filters
+            or not self._is_local_left_out(entry.path, below(here.relative, entry.name), entry.kind)
+        }
+        folders = self._still.inside(here.relative, here.found, local)
+        if folders is not None:
+            for name, size in self._still.sizes(here.relative):
+                self._actions.note(what.SKIP, here.path / name)
+                self._progress.file_spared(size)
+        return folders
+
+    def _make(self, here: _Here) -> None:
+        """Create a local folder, and those above it, unless they exist."""
+        if here.made:
+            return
+        if here.above is not None:
+            self._make(here.above)
         here.was_there = self._made_or_there(here.path, here.relative, follow=here.follow)
+        here.made = True
         self._folders.append((here.path, here.found.metadata))
-        todo.append((here.found, here))
+        if not self._actions.dry_run:
+            with local_errors(here.path):
+                inode = inode_of(here.path.stat())
+            self._guard.note_folder(here.relative, inode, here.found.keyed.node)
 
     def _contents(
         self, here: _Here, inside: list[TreeNode], todo: deque[tuple[TreeNode, _Here]]
@@ -138,24 +190,34 @@ class TreeDownload:
         beginning = str(here.path / "_")[:-1]
         for child in names.in_order(inside, key=lambda one: one.path.name):
             name = child.path.name
-            below = f"{here.relative}/{name}" if here.relative else name
-            if self._is_excluded(here, below, folder=child.is_folder):
+            relative = below(here.relative, name)
+            if self._is_left_out(here.path, child, relative):
                 self._actions.excluded += 1
                 continue
             try:
                 place = beginning + names.give(child.path)
                 if child.is_folder:
-                    self._enter(_Here(child, Path(place), below), todo)
-                elif here.was_there:
-                    self._leaf(child, Path(place), below, follow=False)
+                    self._enter(_Here(child, Path(place), relative, here), todo)
+                    continue
+                self._make(here)
+                if here.was_there:
+                    self._leaf(child, Path(place), relative, follow=False)
                 else:  # this command created the folder, so it is empty
-                    self._add(self._job(child, place, is_new=True), place, what.GET)
+                    job = self._job(child, place, is_new=True)
+                    job = watched(job, self._guard, place, relative, None)
+                    self._add(job, place, what.GET)
             except FsError as error:
                 self._failures.note(error)
 
-    def _is_excluded(self, here: _Here, below: str, *, folder: bool) -> bool:
-        folds = partial(self._names.folds_case, here.path)
-        return self._rules.excludes.match(below, folder=folder, folds=folds)
+    def _is_left_out(self, folder: Path, found: TreeNode, relative: str) -> bool:
+        folds = partial(self._names.folds_case, folder)
+        facts = None if found.is_folder else lambda: found.metadata
+        return self._rules.filters.leave_out(relative, facts, folds)
+
+    def _is_local_left_out(self, path: Path, relative: str, kind: str | None) -> bool:
+        folds = partial(self._names.folds_case, path.parent)
+        facts = None if kind == FOLDER else partial(local_facts, path)
+        return self._rules.filters.leave_out(relative, facts, folds)
 
     def _listed(self, here: _Here) -> LocalFolder:
         return local_folder(here.path, self._names, must_list=self._rules.delete)
@@ -164,6 +226,8 @@ class TreeDownload:
         """Create a local folder unless it exists; return whether it existed."""
         may_replace = self._rules.delete and not follow
         goes = may_replace and kind_at(path) in (FILE, LINK)
+        if goes:
+            self._guard.check_removal_here(relative, path)
         if not (goes and self._removal.remove(path, relative)) and is_folder_there(
             path, follow=follow
         ):
@@ -183,13 +247,14 @@ class TreeDownload:
     def _note_extra(self, here: _Here, names: LocalFolder, inside: list[TreeNode]) -> None:
         there = [child.path.name for child in inside]
         for name in names.surplus(there):
-            below = f"{here.relative}/{name}" if here.relative else name
-            self._extra.append((here.path / name, below))
+            relative = below(here.relative, name)
+            with self._failures.noted():
+                self._check_removal(here.path / name, relative)
+                self._extra.append((here.path / name, relative))
         # An upload puts neither of two files with one name, so they may be nowhere else.
         for some in names.doubled():
-            kind = kind_at(here.path / some[0])
-            below = f"{here.relative}/{some[0]}" if here.relative else some[0]
-            if not self._is_excluded(here, below, folder=kind == FOLDER):
+            path, relative = here.path / some[0], below(here.relative, some[0])
+            if not self._is_local_left_out(path, relative, kind_at(path)):
                 self._failures.note(names.same_names(some))
 
     # --- files
@@ -202,12 +267,15 @@ class TreeDownload:
         if kind == FOLDER:
             self._check_replaceable(path, relative)
             remove = partial(self._removal.remove, path, relative)
-            job = DownloadJob(found, partial(_in_place_of_folder, path, metadata, remove))
-            self._add(job, path, what.REPLACE)
+            job = DownloadJob(found, partial(in_place_of_folder, path, metadata, remove))
+            self._add(noted(job, self._guard, path, relative), path, what.REPLACE)
             return
         there = local_facts(path, follow=follow) if kind else None
-        if there is None or not self._is_same(found, path, there, follow=follow):
+        if there is None or not self._is_same(found, path, there, relative, follow=follow):
+            if there is not None:
+                self._guard.check_here(relative, path, there, found)
             job = self._job(found, path, follow=follow)
+            job = watched(job, self._guard, path, relative, there)
             self._add(job, path, what.GET if there is None else what.REPLACE)
 
     def _job(
@@ -220,11 +288,11 @@ class TreeDownload:
         """
         metadata, retry = found.metadata, self._session.retry
         content = found.manifest.body.content
-        target = partial(_written, place, metadata, follow=follow)
+        target = partial(written, place, metadata, follow=follow)
         if metadata.mode is Mode.SYMLINK or content is None:
             return DownloadJob(found, target)
         if metadata.size < WORTH_KEEPING:
-            facts = _facts(metadata)
+            facts = facts_of(metadata)
             if is_new:
                 return DownloadJob(
                     found, target, at_once=partial(write_new, str(place), facts=facts)
@@ -236,7 +304,7 @@ class TreeDownload:
             if not self._actions.dry_run:
                 drop_partials(path, follow=follow)
             return DownloadJob(found, target)
-        kept = Partial(path, _facts(metadata), content.root, retry, follow=follow)
+        kept = Partial(path, facts_of(metadata), content.root, retry, follow=follow)
         return DownloadJob(found, lambda: kept, kept)
 
     def _add(self, job: DownloadJob, path: Path | str, action: str) -> None:
@@ -254,8 +322,21 @@ class TreeDownload:
             raise ExistsError(f"{sentence}.", hint=hint)
         if not self._removal.goes_whole(path, relative):
             raise ExistsError(f"{sentence}: it contains excluded files or special files.")
+        self._check_removal(path, relative)
 
-    def _is_same(self, found: TreeNode, path: Path, there: LocalStat, *, follow: bool) -> bool:
+    def _check_removal(self, path: Path, relative: str) -> None:
+        """Raise `ConflictError` unless a local entry may be removed with all that it contains."""
+        left = [(path, relative)] if self._guard.checks_removals else []
+        while left:
+            here, relative = left.pop()
+            if kind_at(here) == FOLDER:
+                left += [(child.path, below(relative, child.name)) for child in children(here)]
+            else:
+                self._guard.check_removal_here(relative, here)
+
+    def _is_same(
+        self, found: TreeNode, path: Path, there: LocalStat, relative: str, *, follow: bool
+    ) -> bool:
         """Return whether the local file has the same content; set its time and mode if needed."""
         metadata, rules = found.metadata, self._rules
         if not (rules.update or rules.mirror or self._went_before(path)):
@@ -268,7 +349,8 @@ class TreeDownload:
                 return False
         self._actions.note(what.SKIP if same else what.TOUCH, path)
         if not same and not self._actions.dry_run:
-            set_facts(path, _facts(metadata))
+            set_facts(path, facts_of(metadata))
+        self._guard.note_here(relative, path, found)
         return True
 
     def _went_before(self, path: Path) -> bool:
@@ -286,49 +368,3 @@ class TreeDownload:
             return False
         finally:
             source.close()
-
-
-def get_all(
-    session: Session, jobs: list[DownloadJob], progress: Progress, failures: Failures
-) -> None:
-    """Download files; record errors of single files in `failures`."""
-    for job in jobs:
-        progress.expect(job.file.metadata.size)
-    downloader = Downloader(session, progress)
-    try:
-        downloader.get_all(jobs, failures.note)
-    finally:
-        downloader.close()
-
-
-@contextmanager
-def _written(place: Path | str, metadata: Metadata, *, follow: bool = False) -> Iterator[Writable]:
-    """Yield a target for a file or link; the file exists only if the block succeeds."""
-    path = Path(place)
-    if metadata.mode is Mode.SYMLINK:
-        with link_made(path, metadata.mtime_ns) as link:
-            yield link
-        return
-    with written_whole(path, _facts(metadata), follow=follow) as file:
-        yield OutputFile(file, path)
-
-
-@contextmanager
-def _in_place_of_folder(
-    path: Path, metadata: Metadata, remove: partial[bool]
-) -> Iterator[Writable]:
-    """As `_written`, but replace a folder; it is removed after the file is verified."""
-    beside = path.with_name(passing_name())
-    try:
-        with _written(beside, metadata) as target:
-            yield target
-        remove()
-        with local_errors(path):
-            give_name(beside, path)
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-
-
-def _facts(metadata: Metadata) -> LocalStat:
-    return LocalStat(metadata.size, metadata.mtime_ns, metadata.mode)

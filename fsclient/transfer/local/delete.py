@@ -1,15 +1,17 @@
-"""Removal of local files and folders; links are not followed, excluded entries stay."""
+"""Removal of local files and folders; links are not followed, what filters leave out stays."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
+from fsclient.transfer.filters import Filters
 from fsclient.transfer.local.files import FOLDER, SPECIAL, LocalEntry, children, kind_at
-from fsclient.transfer.options import Excludes
+from fsclient.transfer.local.symlinks import local_facts
 from fsclient.transfer.report.actions import REMOVE, Actions
 from fsclient.transfer.report.failures import Failures
 from fskit.file_names import FolderNames
@@ -21,22 +23,31 @@ class _OpenFolder:
 
     entry: LocalEntry
     inside: list[tuple[LocalEntry, str]]
-    """What is left to remove, in the reverse order of names."""
+    """The remaining entries to remove, in the reverse order of names."""
     goes: bool = True
     """Whether everything so far was removed."""
 
 
 class LocalDeletion:
-    """Removal of local entries that are neither excluded nor special files."""
+    """Removal of local entries that are no special files, and that no filter leaves out."""
 
     def __init__(
-        self, actions: Actions, failures: Failures, excludes: Excludes, names: FolderNames
+        self,
+        actions: Actions,
+        failures: Failures,
+        filters: Filters,
+        names: FolderNames,
+        keep: Callable[[str, Path], None] = lambda _relative, _path: None,
     ) -> None:
-        """`names` answers for folders with excluded entries."""
+        """`names` answers for folders with entries that are left out.
+
+        `keep` is called before a file or link is removed, and may move it away.
+        """
+        self._keep = keep
         self._names = names
         self._actions = actions
         self._failures = failures
-        self._excludes = excludes
+        self._filters = filters
 
     def goes_whole(self, path: Path, relative: str) -> bool:
         """Return whether a whole folder may be removed; `relative` is its path from the top."""
@@ -84,6 +95,7 @@ class LocalDeletion:
         self._actions.note(REMOVE, child.place)
         if not self._actions.dry_run:
             with local_errors(child.path):
+                self._keep(relative, child.path)
                 child.path.unlink(missing_ok=True)
         return True
 
@@ -95,8 +107,8 @@ class LocalDeletion:
 
     def _may_go(self, child: LocalEntry, relative: str) -> bool:
         folds = partial(self._names.folds_case, child.path.parent)
-        excluded = self._excludes.match(relative, folder=child.kind == FOLDER, folds=folds)
-        return child.kind != SPECIAL and not excluded
+        facts = None if child.kind == FOLDER else partial(local_facts, child.path)
+        return child.kind != SPECIAL and not self._filters.leave_out(relative, facts, folds)
 
 
 def _inside(path: Path, relative: str) -> list[tuple[LocalEntry, str]]:

@@ -8,13 +8,13 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
 from fsclient.local_errors import local_errors, name_not_in_locale, name_not_taken
-from fsclient.transfer.options import Excludes
+from fsclient.transfer.filters import Filters
 from fsproto.errors import ConflictError, InvalidNameError
 from fsproto.names import clean_name, for_terminal
 from fsproto.sealed.manifest import Mode
@@ -28,6 +28,8 @@ _WINDOWS_NAMES = frozenset(
     + [f"{port}{n}" for port in ("com", "lpt") for n in "123456789¹²³"]
 )
 IS_WINDOWS = os.name == "nt"
+_INODE = (1 << 63) - 1
+"""Some file systems of Windows have longer numbers; these bits of them differ as well."""
 FILE, FOLDER, LINK, SPECIAL = "file", "folder", "link", "special file"
 """Kinds of local entries."""
 TAKES_NUMBERS = {os.chmod, os.utime} <= os.supports_fd
@@ -40,6 +42,8 @@ class LocalStat(Value, frozen=True):
     size: int
     mtime_ns: int
     mode: Mode
+    inode: int = 0
+    """The number of the file on its file system; 0 if there is none."""
 
 
 def facts_of(found: os.stat_result) -> LocalStat:
@@ -50,7 +54,12 @@ def facts_of(found: os.stat_result) -> LocalStat:
         mode = Mode.EXECUTABLE
     else:
         mode = Mode.REGULAR
-    return LocalStat(found.st_size, time_ns_of(found), mode)
+    return LocalStat(found.st_size, time_ns_of(found), mode, inode_of(found))
+
+
+def inode_of(found: os.stat_result) -> int:
+    """Return the number by which a file system knows a file or folder."""
+    return found.st_ino & _INODE
 
 
 def time_ns_of(found: os.stat_result) -> int:
@@ -150,10 +159,10 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return FILE if entry.is_file() else SPECIAL
 
 
-def sizes(path: Path, excludes: Excludes) -> Iterator[int]:
+def sizes(path: Path, filters: Filters) -> Iterator[int]:
     """Yield the size of each regular file at or under a path; skip unreadable ones."""
     with suppress(OSError):
-        if path.is_file():
+        if path.is_file() and not filters.leave_out(path.name, lambda: facts_of(path.stat())):
             yield path.stat().st_size
     left = [(str(path), "")]
     while left:
@@ -161,12 +170,18 @@ def sizes(path: Path, excludes: Excludes) -> Iterator[int]:
         with suppress(OSError), os.scandir(folder) as entries:
             for entry in entries:
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if excludes and excludes.match(relative + entry.name, folder=is_folder):
-                    continue
+                if filters:
+                    facts = None if is_folder else partial(_facts_of_entry, entry)
+                    if filters.leave_out(relative + entry.name, facts):
+                        continue
                 if is_folder:
                     left.append((entry.path, f"{relative}{entry.name}/"))
                 elif entry.is_file(follow_symlinks=False):
                     yield entry.stat(follow_symlinks=False).st_size
+
+
+def _facts_of_entry(entry: os.DirEntry[str]) -> LocalStat:
+    return facts_of(entry.stat(follow_symlinks=False))
 
 
 def fill(room: memoryview, file: BinaryIO) -> int:
@@ -345,7 +360,7 @@ def is_folder_there(path: Path, *, follow: bool) -> bool:
     if kind == LINK:
         raise ConflictError(
             f"The local '{for_terminal(str(path))}' is a symbolic link; it is not followed.",
-            hint="To write where it leads, name that place.",
+            hint="To write to its target, give the path of the target.",
         )
     if kind not in (FOLDER, None):
         raise ConflictError(f"The local '{for_terminal(str(path))}' is in the way.")

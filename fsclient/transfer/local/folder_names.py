@@ -166,9 +166,9 @@ class LocalFolder:
 
 
 def local_folder(path: Path, names: FolderNames, *, must_list: bool = False) -> LocalFolder:
-    """Return a local folder with its entries; one that is missing shows none.
+    """Return a local folder with its entries; a missing folder has none.
 
-    One that may be written but not read shows none either, unless `must_list` is set.
+    A folder that may be written but not read has none either, unless `must_list` is set.
     """
     entries: list[str] = []
     with local_errors(path):
@@ -183,7 +183,7 @@ def local_folder(path: Path, names: FolderNames, *, must_list: bool = False) -> 
 
 
 def not_both_here(remote: RemotePath, rival: str, folder: Path) -> ExistsError:
-    """Return the error for a remote node that is not removed, because it cannot be local."""
+    """Return the error for a remote node that stays because it has no place in the local folder."""
     return ExistsError(
         f"'{remote}' was not removed: the local '{for_terminal(str(folder))}' takes its name and "
         f"'{for_terminal(rival)}' for one, so it cannot have both.",

@@ -104,9 +104,9 @@ class Source:
             raise self._changed()
 
     def check_length(self) -> None:
-        """Read a file that has no blocks on disk; raise `FsError` unless its length is its size.
+        """Read a file without blocks on disk; raise `FsError` unless its length is its size.
 
-        Files of the kernel have none. A large sparse file may have none, too, and is not read.
+        Files of the kernel have no blocks. A large sparse file may have none, too: it is not read.
         """
         if getattr(self._before, "st_blocks", 1) or self._before.st_size > _AT_ONCE:
             return
@@ -122,7 +122,7 @@ class Source:
         gives = "more" if read > size else "fewer"
         return UsageError(
             f"The local '{for_terminal(str(self))}' has a size of {size} bytes but gives {gives}.",
-            hint=f"It is no ordinary file. {PIPE_IT}",
+            hint=f"It is a special file. {PIPE_IT}",
         )
 
     def _changed(self) -> SourceChangedError:

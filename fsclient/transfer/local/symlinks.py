@@ -17,6 +17,7 @@ from fsclient.transfer.local.files import (
     LocalStat,
     facts_of,
     give_name,
+    inode_of,
     passing_name,
     set_time,
     time_ns_of,
@@ -32,7 +33,8 @@ from fsproto.limits import MAX_LINK_TARGET
 from fsproto.names import for_terminal
 from fsproto.sealed.manifest import Mode
 
-_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+_NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.ENAMETOOLONG)
+"""The last one: Linux takes targets of at most 4095 bytes."""
 
 
 class LinkSource:
@@ -42,14 +44,15 @@ class LinkSource:
         """Read the link; raise `FsError` if that fails or the target is too long."""
         self._path = path
         with local_errors(path):
-            mtime_ns = time_ns_of(path.lstat())
+            found = path.lstat()
         self._target = self._rest = _target(path)
         if len(self._target) > MAX_LINK_TARGET:
             raise InvalidNameError(
                 f"The local '{for_terminal(str(path))}' is a symbolic link to a path of more than "
                 f"{MAX_LINK_TARGET} bytes."
             )
-        self.facts = LocalStat(len(self._target), mtime_ns, Mode.SYMLINK)
+        size, mtime_ns = len(self._target), time_ns_of(found)
+        self.facts = LocalStat(size, mtime_ns, Mode.SYMLINK, inode_of(found))
 
     def read_into(self, room: memoryview) -> int:
         """Read the next bytes of the link target into `room`."""
@@ -69,15 +72,18 @@ class LinkSource:
         """Do nothing: a link is not held open."""
 
 
-def local_facts(path: Path, *, follow: bool = False) -> LocalStat | None:
+def local_facts(path: Path | str, *, follow: bool = False) -> LocalStat | None:
     """Return size, time and mode of a file or link; None if the path is neither."""
-    with local_errors(path):
-        try:
-            found = path.stat() if follow else path.lstat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+    try:
+        found = os.stat(path, follow_symlinks=follow)  # noqa: PTH116 - a `Path` is slow to create
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        with local_errors(path):
+            raise
     if stat.S_ISLNK(found.st_mode):  # on some systems `st_size` of a link is meaningless
-        return LocalStat(len(_target(path)), time_ns_of(found), Mode.SYMLINK)
+        size = len(_target(Path(path)))
+        return LocalStat(size, time_ns_of(found), Mode.SYMLINK, inode_of(found))
     return facts_of(found) if stat.S_ISREG(found.st_mode) else None
 
 

@@ -11,6 +11,7 @@ from fsproto.names import for_terminal
 
 MAKE_FOLDER, PUT, GET, REPLACE = "make-folder", "put", "get", "replace"
 TOUCH, SKIP, REMOVE = "touch", "skip", "remove"
+RENAME, MOVE = "rename", "move"
 
 
 class Actions:
@@ -48,16 +49,22 @@ class Actions:
         self._ui.say(f"'{path}' is sparse; its holes are sent as zeros.")
         self._sparse.append(str(path))
 
+    @property
+    def changed(self) -> bool:
+        """Whether there was any action except to skip a file."""
+        return any(count for action, count in self._counts.items() if action != SKIP)
+
     def tell(self) -> None:
-        """Print the totals of all actions other than transfers."""
+        """Print a total for each kind of action except transfers."""
         counts = self._counts
         parts = [
             f"skipped {count_text(counts[SKIP], 'file')} that {_are(counts[SKIP])} the same",
             f"set the time or mode of {counts[TOUCH]}",
+            f"moved {counts[MOVE]}",
             f"removed {counts[REMOVE]}",
             f"excluded {self.excluded}",
         ]
-        numbers = counts[SKIP], counts[TOUCH], counts[REMOVE], self.excluded
+        numbers = counts[SKIP], counts[TOUCH], counts[MOVE], counts[REMOVE], self.excluded
         told = [part for part, number in zip(parts, numbers, strict=True) if number]
         if told and not self.dry_run:
             self._ui.say(", ".join(told))
@@ -68,6 +75,7 @@ class Actions:
         result: dict[str, Any] = {
             "skipped": counts[SKIP],
             "touched": counts[TOUCH],
+            "moved": counts[MOVE],
             "removed": counts[REMOVE],
             "excluded": self.excluded,
             "sparse": self._sparse,

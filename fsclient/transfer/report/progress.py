@@ -43,6 +43,7 @@ class Progress:
         self._clock = clock
         self._report = _report(ui, wanted)
         self._rate = RateMeter()
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._under_way: dict[FileProgress, None] = {}
@@ -77,7 +78,7 @@ class Progress:
     # --- what is to be done
 
     def look_ahead(self, sizes: Iterator[int]) -> None:
-        """Take the sizes of all expected files; iterate over them only if progress is shown.
+        """Take the sizes of the expected files; iterate over them only if progress is shown.
 
         The progress thread iterates while the first files are moved. A size of -1 is unknown.
         """
@@ -91,8 +92,9 @@ class Progress:
     # --- what was done
 
     def advance(self, size: int) -> None:
-        """Note that some bytes have moved."""
-        self.bytes += size
+        """Note that some bytes have moved; any thread may call."""
+        with self._lock:
+            self.bytes += size
 
     def begin_file(self, name: str, size: int) -> FileProgress:
         """Return a context for one file; call its `advance` in place of this object's.
@@ -102,8 +104,9 @@ class Progress:
         return FileProgress(self, name, size)
 
     def file_done(self) -> None:
-        """Count a completed file."""
-        self.files += 1
+        """Count a completed file; any thread may call."""
+        with self._lock:
+            self.files += 1
 
     def file_spared(self, size: int) -> None:
         """Count a file that is already there; call this in place of `expect`."""
@@ -227,7 +230,7 @@ class FileProgress:
     def advance(self, size: int) -> None:
         """Note that some of its bytes have moved."""
         self._bytes += size
-        self._progress.bytes += size
+        self._progress.advance(size)
 
     @property
     def standing(self) -> FileSnapshot:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from fsclient.connection.retry import WORTH_KEEPING, can_go_on
 from fsclient.session.session import Session
 from fsclient.transfer.journal import Journal, Journals
+from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.local.source import Source
 from fsclient.transfer.report.progress import FileProgress, Progress
 from fsclient.transfer.segments import PlaintextSource
@@ -20,13 +22,14 @@ from fsclient.transfer.up.stream import SealingWorkers, StreamedFile, StreamUplo
 from fsclient.tree.commit import Committer
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.nodes import TreeNode
-from fsproto.errors import FsError, SecurityError
+from fsproto.errors import FsError, InternalError, SecurityError
 from fsproto.keys.tree import KeyedNode, new_node
 from fsproto.limits import MAX_INLINE_BLOB, RECORDS_AHEAD
 from fsproto.messages.files import InlineBlob
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Dropped, DroppedMetadata, Metadata
-from fsproto.types import NodeId
+from fsproto.types import NodeId, Root
+from fsproto.values import Value
 
 BATCH_BYTES = 900_000
 BATCH_CHANGES = 400
@@ -44,9 +47,21 @@ class NotCommittedError(Exception):
     """A failed commit, and with it all its files; errors of one file are raised unchanged."""
 
     def __init__(self, error: FsError, files: int) -> None:
+        """Take the error, and how many files were not put because of it."""
         super().__init__(error.sentence)
         self.error = error
         self.files = files
+
+
+class FileTarget(Value, frozen=True):
+    """Where a file is put, as for `BatchUploader.put`."""
+
+    parent: KeyedNode
+    name: str
+    before: TreeNode | None
+    instead: TreeNode | None = None
+    dropped: Dropped | None = None
+    committed: Callable[[Root, NodeId], None] | None = None
 
 
 @dataclass
@@ -56,9 +71,11 @@ class _Batch:
     changes: Committer
     files: int = 0
     streamed: int = 0
-    """Bytes of the files that were sent as streams."""
+    """Bytes of the files sent as streams."""
     journals: list[Journal] = field(default_factory=list)
     """Upload journals of the files, until they are committed."""
+    committed: list[Callable[[], None]] = field(default_factory=list)
+    """What to call after the commit."""
     due: float | None = None
     """When the batch must be committed, by the monotonic clock; None while it is empty."""
 
@@ -84,8 +101,9 @@ class _Batch:
             yield
         except FsError as error:
             if not can_go_on(error):
-                self.remove_journals()
-            raise NotCommittedError(error, self.files) from error
+                with suppress(FsError):  # the first error is the one to show
+                    self.remove_journals()
+            raise NotCommittedError(error, 0 if self.changes.is_made else self.files) from error
 
     def remove_journals(self) -> None:
         """Delete the journals: there is nothing left to resume."""
@@ -120,9 +138,13 @@ class BatchUploader:
         self._workshop.close()
         kept = [journal for batch in (*self._sent, self._batch) for journal in batch.journals]
         for journal in [*kept, self._streaming] if self._streaming else kept:
-            if journal.is_open and journal.leaves:
-                self._session.retry.unfinished = True
-            journal.close()
+            self.keep(journal)
+
+    def keep(self, journal: Journal) -> None:
+        """Close a journal, from which the next command resumes."""
+        if journal.is_open and journal.leaves:
+            self._session.retry.unfinished = True
+        journal.close()
 
     @property
     def changes(self) -> Committer:
@@ -142,37 +164,76 @@ class BatchUploader:
         *,
         path: object = "",
         dropped: Dropped | None = None,
+        committed: Callable[[Root, NodeId], None] | None = None,
     ) -> None:
         """Seal a file and send it; it is in its folder after the next `flush`.
 
         The file is the next version of `before`, or replaces the folder `instead`. Progress reports
         show `path`, or `name` if `path` is empty. `dropped` is the origin of content that came
-        through the drop box.
+        through the drop box. `committed` is called after the commit, with the root of the content
+        and the file's node.
         """
-        file = before.keyed if before else new_node(os.urandom)
-        version = before.manifest.body.version + 1 if before else 1
+        target = FileTarget(parent, name, before, instead, dropped, committed)
+        self.put_at(target, source, path or name)
+
+    def put_at(self, target: FileTarget, source: PlaintextSource, path: object) -> None:
+        """Do the same; progress reports show `path`."""
         facts, inline = source.facts, None
         if 0 <= facts.size <= _INLINE_PLAIN:
-            room = memoryview(bytearray(facts.size + 1))
-            sealing = FileEncryption.new(file.node, version)
-            data = bytes(room[: source.read_into(room)])
-            source.check_unchanged(len(data))
-            inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
-            size, root = len(data), integrity.blob_root(sealing.salt, inline.data)
-            self._progress.advance(size)
+            sent, inline = self._sealed_whole(target.before, source)
         else:
-            with self._progress.begin_file(str(path) or name, facts.size) as moving:
-                sent = self._stream(parent, name, before, source, moving)
-            file, sealing, size, root = sent.node, sent.sealing, sent.size, sent.root
-            self._batch.streamed += size
-        said = name, size, facts.mtime_ns, facts.mode, sealing.file_key
+            with self._progress.begin_file(str(path), facts.size) as moving:
+                sent = self._stream(target, source, moving)
+        self.enter(target, facts, sent, inline=inline)
+
+    def _sealed_whole(
+        self, before: TreeNode | None, source: PlaintextSource
+    ) -> tuple[StreamedFile, InlineBlob]:
+        """Seal a small file in one piece; it travels in its commit."""
+        file = before.keyed if before else new_node(os.urandom)
+        version = before.manifest.body.version + 1 if before else 1
+        room = memoryview(bytearray(source.facts.size + 1))
+        sealing = FileEncryption.new(file.node, version)
+        data = bytes(room[: source.read_into(room)])
+        source.check_unchanged(len(data))
+        inline = InlineBlob(sealing.salt, sealing.sealer.seal(0, data, last=True))
+        root = integrity.blob_root(sealing.salt, inline.data)
+        self._progress.advance(len(data))
+        return StreamedFile(file, sealing, len(data), root), inline
+
+    def enter(
+        self,
+        target: FileTarget,
+        facts: LocalStat,
+        sent: StreamedFile,
+        *,
+        inline: InlineBlob | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        """Enter a file in its folder whose content is at the server, or in `inline`.
+
+        `facts` has its time and mode; `journal` is removed after the commit.
+        """
+        before, dropped = target.before, target.dropped
+        if inline is None:
+            self._batch.streamed += sent.size
+        if journal is not None:
+            self._batch.journals.append(journal)
+        said = target.name, sent.size, facts.mtime_ns, facts.mode, sent.sealing.file_key
         metadata = Metadata(*said) if dropped is None else DroppedMetadata(*said, dropped)
         manifest = before.manifest if before else None
-        content = sealing.content(version, root, size)
-        version_after = NextVersion(file, manifest, metadata, content)
-        self.changes.put_file(parent, version_after, inline, instead)
+        version = before.manifest.body.version + 1 if before else 1
+        content = sent.sealing.content(version, sent.root, sent.size)
+        version_after = NextVersion(sent.node, manifest, metadata, content)
+        self.changes.put_file(target.parent, version_after, inline, target.instead)
         self._batch.files += 1
+        if target.committed is not None:
+            self.when_committed(partial(target.committed, sent.root, sent.node.node))
         self.flush_if_full()
+
+    def when_committed(self, call: Callable[[], None]) -> None:
+        """Call something after the commit of the changes so far."""
+        self._batch.committed.append(call)
 
     def flush_if_full(self) -> None:
         """Send the batch if it has reached the limits of one commit, or has waited long enough."""
@@ -234,6 +295,8 @@ class BatchUploader:
             raise
         self._sent.popleft()
         batch.remove_journals()
+        for call in batch.committed:
+            call()
         for _ in range(batch.files):
             self._progress.file_done()
 
@@ -251,21 +314,10 @@ class BatchUploader:
                 failed = another
 
     def _stream(
-        self,
-        parent: KeyedNode,
-        name: str,
-        before: TreeNode | None,
-        source: PlaintextSource,
-        moving: FileProgress,
+        self, target: FileTarget, source: PlaintextSource, moving: FileProgress
     ) -> StreamedFile:
         """Send a file as a stream; resume an earlier upload if its journal allows it."""
-        known = None
-        if self._journals is not None and isinstance(source, Source):
-            # A journal is found by its folder's node, so commit a new folder before the upload.
-            if source.facts.size >= WORTH_KEEPING and self.changes.makes(parent.node):
-                self._send()
-            known = self._journals.open(parent.node, parent.token(name), source)
-        self._streaming = known
+        known = self._streaming = self.journal_for(target, source)
         try:
             done = StreamUpload(
                 self._session,
@@ -273,20 +325,32 @@ class BatchUploader:
                 self._workshop,
                 source=source,
                 journal=known,
-                before=before,
-                folder=self._folder_for(parent),
+                before=target.before,
+                folder=self.folder_for(target.parent),
                 between=self.flush_if_full,
             ).run()
         except FsError as error:
             if known is not None and not can_go_on(error):
                 known.remove()
+            if isinstance(error, InternalError) and isinstance(source, Source):
+                raise InternalError(f"'{source}': {error.sentence}", hint=error.hint) from error
             raise
         if known is not None:  # not earlier: a batch that is committed removes its journals
             self._batch.journals.append(known)
         self._streaming = None
         return done
 
-    def _folder_for(self, parent: KeyedNode) -> NodeId | None:
+    def journal_for(self, target: FileTarget, source: PlaintextSource) -> Journal | None:
+        """Return the journal for uploading a file as a stream, if there can be one."""
+        if self._journals is None or not isinstance(source, Source):
+            return None
+        parent = target.parent
+        # A journal is found by its folder's node, so commit a new folder before the upload.
+        if source.facts.size >= WORTH_KEEPING and self.changes.makes(parent.node):
+            self._send()
+        return self._journals.open(parent.node, parent.token(target.name), source)
+
+    def folder_for(self, parent: KeyedNode) -> NodeId | None:
         """Return the folder in another user's tree whose owner's quota the upload counts in.
 
         It is the nearest folder that existed before this command: folders that this command

@@ -107,7 +107,7 @@ class StreamUpload:
             and session.retry.resumes
         )
         self._leaves: list[bytes] = []
-        """Leaves of all segments that were, or were about to be, sent."""
+        """Leaves of the segments that were, or were about to be, sent."""
         self._told = 0
         """Number of segments that are counted in the progress."""
         self._kept = 0
@@ -130,7 +130,7 @@ class StreamUpload:
             except _NotTheSameError:
                 if self._started_over:
                     raise RemoteProtocolError(
-                        "The server has more of an upload than was ever sent."
+                        "The server reports more segments of an upload than were sent."
                     ) from None
                 self._started_over = True
                 self._sealing = self._anew()
@@ -226,7 +226,7 @@ class StreamUpload:
             there = kept.segments
             all_of_it = stream.segment_count(self._source.facts.size)
             if there < 0:
-                raise RemoteProtocolError("The server has less than nothing of an upload.")
+                raise RemoteProtocolError("The server reported a negative number of segments.")
             if there > len(self._leaves) or (kept.whole and there != all_of_it):
                 if there:
                     self._abort(connection, request)

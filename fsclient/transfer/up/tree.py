@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
@@ -20,66 +20,59 @@ from fsclient.transfer.local.files import (
     LocalEntry,
     LocalStat,
     children,
+    inode_of,
     is_passing,
     time_ns_of,
 )
-from fsclient.transfer.local.folder_names import LocalFolder, not_both_here, same_names_error
+from fsclient.transfer.local.folder_names import LocalFolder, same_names_error
 from fsclient.transfer.local.source import Source
-from fsclient.transfer.local.symlinks import LinkSource, local_facts
+from fsclient.transfer.local.symlinks import local_facts
+from fsclient.transfer.pairs.still import StillFolders
+from fsclient.transfer.relative import below
 from fsclient.transfer.report import actions as what
 from fsclient.transfer.run import TransferRun
 from fsclient.transfer.segments import PlaintextSource
-from fsclient.transfer.up.batch import BatchUploader, NotCommittedError
+from fsclient.transfer.up.batch import BatchUploader, FileTarget, NotCommittedError
+from fsclient.transfer.up.chosen import ChosenFolders
+from fsclient.transfer.up.removal import RemoteRemoval
+from fsclient.transfer.up.target import Leaf, TargetFolder, checked_name, place_of
 from fsclient.tree.contents import RefusedEntry, RefusedShare
 from fsclient.tree.nodes import TreeNode
-from fsproto.errors import ExistsError, FsError, InvalidNameError
+from fsproto.errors import FsError, InvalidNameError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_PATH_PARTS
-from fsproto.names import RemotePath, check_new_name, clean_name, for_terminal
-from fsproto.values import Value
+from fsproto.names import for_terminal
+from fsproto.sealed.manifest import Dropped
+from fsproto.types import NodeId, Root
+
+if TYPE_CHECKING:
+    from fsclient.transfer.up.parallel import ParallelUploads
 
 _NAMES_AT_ONCE = 500
-
-
-class TargetFolder(Value, frozen=True):
-    """A target folder; `located` is None if this command creates the folder."""
-
-    keyed: KeyedNode
-    path: RemotePath
-    located: TreeNode | None
-
-
-def place_of(folder: TreeNode) -> TargetFolder:
-    """Return an existing folder as a target folder."""
-    return TargetFolder(folder.keyed, folder.path, folder)
-
-
-class _Leaf(Value, frozen=True):
-    """A local file or link to upload."""
-
-    place: str
-    """The local path."""
-    link: bool = False
-    follow: bool = False
-    """Whether to upload the file that a link points to."""
-
-    def open(self) -> Source | LinkSource:
-        return LinkSource(Path(self.place)) if self.link else Source(self.place, follow=self.follow)
 
 
 class TreeUpload:
     """An upload of files, links and folders that skips those already present."""
 
-    def __init__(self, task: TransferRun) -> None:
+    def __init__(self, task: TransferRun, still: StillFolders | None = None) -> None:
+        """`still` finds the folders that need not be compared; None: all are compared."""
+        self._still = still
         self._tree = task.session.tree
         self._progress = task.progress
         self._failures = task.failures
         self._actions = task.actions
         self._rules = task.rules
+        self._guard = task.guard
         self._names = task.names(may_write=False)  # the local folders are only read
         self._compare = ContentComparer(task.session)
-        self._extra: list[tuple[KeyedNode, TreeNode]] = []
+        self._removal = RemoteRemoval(task, self._names)
+        self._chosen = ChosenFolders(task.rules.filters, self._names)
         self._uploader = BatchUploader(task.session, task.progress, task.journals)
+        self._parallel: ParallelUploads | None = None
+        if task.movers:
+            from fsclient.transfer.up.parallel import ParallelUploads
+
+            self._parallel = ParallelUploads(self._uploader, task.movers, task)
 
     def __enter__(self) -> Self:
         return self
@@ -92,73 +85,124 @@ class TreeUpload:
             if error is not None:
                 self._uploader.flush_after(error)
         finally:
+            if self._parallel:
+                self._parallel.close()
             self._uploader.close()
         if isinstance(error, NotCommittedError):
             if error.files > 1 and not can_go_on(error.error):
-                error.error.hint = f"None of {error.files} files that went with it was put."
+                lost = f"None of {error.files} files that went with it was put."
+                error.error.hint = " ".join(filter(None, (lost, error.error.hint)))
             raise error.error from None
 
     def finish(self) -> None:
         """Commit the uploads; if nothing failed, then remove the extra remote files."""
-        self._uploader.flush()
-        if self._extra and len(self._failures):
+        self.flush()
+        extra = self._removal.extra
+        if extra and len(self._failures):
             self._failures.removed_nothing()
             return
-        for parent, found in self._extra:
-            self._actions.note(what.REMOVE, f"{found.path}{'/' * found.is_folder}")
-            if not self._actions.dry_run:
-                self._uploader.changes.remove(parent, found)
-                self._uploader.flush_if_full()
+        for parent, found in extra:
+            self.remove(parent, found)
         self._uploader.flush()
+
+    def flush(self) -> None:
+        """Commit what was given so far."""
+        if self._parallel:
+            self._parallel.finish()
+        self._uploader.flush()
+
+    def remove(self, parent: KeyedNode, found: TreeNode) -> None:
+        """Remove a remote node with everything in it; it is gone after the next `flush`."""
+        self._actions.note(what.REMOVE, f"{found.path}{'/' * found.is_folder}")
+        if not self._actions.dry_run:
+            self._uploader.changes.remove(parent, found)
+            self._uploader.flush_if_full()
+
+    def move(self, found: TreeNode, source: KeyedNode, target: TargetFolder, name: str) -> None:
+        """Move a remote node from one folder to another; it is there after the next `flush`."""
+        self._actions.note(what.MOVE, f"{found.path} to {target.path.child(name)}")
+        if not self._actions.dry_run:
+            self._uploader.changes.move(found, source, target.keyed, name, None)
+            self._uploader.flush_if_full()
 
     # --- files
 
     def file(self, place: TargetFolder, path: Path, name: str, before: TreeNode | None) -> None:
         """Upload a local file that the user named; follow a link."""
-        self._leaf(place, _Leaf(str(path), follow=True), name, before, name)
+        facts = partial(local_facts, path, follow=True)
+        if self._removal.is_left_out(path.parent, path.name, facts):
+            self._actions.excluded += 1
+            return
+        self._leaf(place, Leaf(str(path), follow=True), name, before, name)
 
-    def stream(
-        self, place: TargetFolder, name: str, before: TreeNode | None, source: PlaintextSource
+    def entry(
+        self, place: TargetFolder, path: Path, before: TreeNode | None, relative: str, *, link: bool
     ) -> None:
-        """Upload from a source that cannot be compared, such as a pipe."""
-        self._send(place, name, before, source, None)
+        """Upload a local file, or a link as a link; `relative` is its path from the top folder."""
+        name = relative.rpartition("/")[2]
+        self._leaf(place, Leaf(str(path), link=link), name, before, relative)
 
     def _leaf(
-        self, place: TargetFolder, leaf: _Leaf, name: str, before: TreeNode | None, relative: str
+        self,
+        place: TargetFolder,
+        leaf: Leaf,
+        name: str,
+        before: TreeNode | None,
+        relative: str,
     ) -> None:
         self._uploader.flush_if_full()
+        if self._parallel:
+            self._parallel.take_done()
         instead = None
         if before is not None and before.is_folder:
             local = Path(leaf.place).parent
-            instead, before = self._replaceable(place, before, relative, local), None
-        if before is not None and self._is_same(place, leaf, before):
+            instead = self._removal.replaceable(place.keyed, before, relative, local)
+            before = None
+        if before is not None and self._is_same(place, leaf, before, relative):
             return
-        source = leaf.open()
+        source, taken = leaf.open(), False
         try:
             if isinstance(source, Source) and source.is_sparse:
                 self._actions.sparse(leaf.place)
             if isinstance(source, Source) and self._actions.dry_run:
                 source.check_length()
-            self._send(place, name, before, source, instead)
+            if before is not None:
+                self._guard.check_there(relative, before, source.facts)
+            committed = partial(self._guard.note, relative, source.facts)
+            taken = self.send(place, name, before, source, instead, committed=committed)
         finally:
-            source.close()
+            if not taken:
+                source.close()
 
-    def _send(
+    def send(
         self,
         place: TargetFolder,
         name: str,
         before: TreeNode | None,
         source: PlaintextSource,
-        instead: TreeNode | None,
-    ) -> None:
+        instead: TreeNode | None = None,
+        *,
+        committed: Callable[[Root, NodeId], None] | None = None,
+        dropped: Dropped | None = None,
+    ) -> bool:
+        """Upload from a source without comparing it, such as a pipe.
+
+        `dropped` is the origin of content from the drop box. Return whether the source is closed
+        later, when all of it was sent: so it is with a large local file if there are movers.
+        """
         action = what.REPLACE if before or instead else what.PUT
         path = place.path.child(name)
         self._actions.note(action, path, source.facts.size)
-        if not self._actions.dry_run:
-            self._progress.expect(source.facts.size)
-            self._uploader.put(place.keyed, name, before, source, instead, path=path)
+        if self._actions.dry_run:
+            return False
+        self._progress.expect(source.facts.size)
+        target = FileTarget(place.keyed, name, before, instead, dropped, committed)
+        if self._parallel and self._parallel.start(target, path, source):
+            return True
+        self._uploader.put_at(target, source, path)
+        return False
 
-    def _is_same(self, place: TargetFolder, leaf: _Leaf, before: TreeNode) -> bool:
+    def _is_same(self, place: TargetFolder, leaf: Leaf, before: TreeNode, relative: str) -> bool:
         """Return whether the remote file has the same content; set its time and mode if needed."""
         if not (self._rules.update or self._rules.mirror or self._went_before(before)):
             return False
@@ -181,6 +225,9 @@ class TreeUpload:
             self._progress.file_spared(facts.size)
         else:
             self._describe(place.keyed, before, facts)
+        if before.manifest.body.content is not None:
+            root = before.manifest.body.content.root
+            self._guard.note(relative, facts, root, before.keyed.node)
         return True
 
     def _went_before(self, before: TreeNode) -> bool:
@@ -199,6 +246,12 @@ class TreeUpload:
 
     # --- folders
 
+    def top(self, root: TreeNode, path: Path) -> None:
+        """Upload the contents of a local folder into the root of a tree, which always exists."""
+        with local_errors(path):
+            self._guard.note_folder("", inode_of(path.stat()), root.keyed.node)
+        self.contents(place_of(root), path, children(path))
+
     def folder(
         self,
         place: TargetFolder,
@@ -207,14 +260,20 @@ class TreeUpload:
         before: TreeNode | None,
         relative: str = "",
     ) -> None:
-        """Upload a local folder and its contents; `relative` is its path from the top folder."""
+        """Upload a local folder and its contents; `relative` is its path from the top folder.
+
+        A folder that does not exist there is left out if filters leave out all files in it.
+        """
+        if before is None and relative and not self._chosen.has_files(path, relative):
+            return
         inside = children(path)
         if len(place.path.parts) >= MAX_PATH_PARTS:
             raise InvalidNameError(
                 f"The local '{for_terminal(str(path))}' lies deeper than {MAX_PATH_PARTS} folders."
             )
         with local_errors(path):
-            mtime_ns = time_ns_of(path.stat())
+            stat = path.stat()
+        mtime_ns = time_ns_of(stat)
         if before is not None and before.is_folder:
             here = place_of(before)
             if self._rules.mirror and not same_time(mtime_ns, before.metadata.mtime_ns):
@@ -222,13 +281,19 @@ class TreeUpload:
         else:
             instead = None
             if before is not None:
-                instead = self._replaceable(place, before, relative, path.parent)
-            here = self._made(place, name, mtime_ns, instead)
+                instead = self._removal.replaceable(place.keyed, before, relative, path.parent)
+            here = self.make_folder(place, name, mtime_ns, instead)
+        note = partial(self._guard.note_folder, relative, inode_of(stat), here.keyed.node)
+        if here.located is None:
+            self._uploader.when_committed(note)
+        else:
+            note()
         self.contents(here, path, inside, relative)
 
-    def _made(
-        self, place: TargetFolder, name: str, mtime_ns: int, instead: TreeNode | None
+    def make_folder(
+        self, place: TargetFolder, name: str, mtime_ns: int, instead: TreeNode | None = None
     ) -> TargetFolder:
+        """Create a remote folder; it replaces a file only if this is the one given as `instead`."""
         path = place.path.child(name)
         self._actions.note(what.MAKE_FOLDER, f"{path}/")
         if self._actions.dry_run:  # the folder does not exist, so there is nothing to look up
@@ -243,32 +308,60 @@ class TreeUpload:
     ) -> None:
         """Upload the contents of the folder `local` into a remote one."""
         named = self._named(local, inside, relative)
-        for clean, child, before in self._met(here, local, named, relative):
-            below = _below(relative, clean)
+        all_names = [child.name for child in inside]
+        folders = self._still_inside(here, named, relative)
+        met = self._met(here, local, named, all_names, relative) if folders is None else folders
+        for clean, child, before in met:
+            place = below(relative, clean)
             try:
                 if child.kind == FOLDER:
-                    self.folder(here, child.path, clean, before, below)
+                    self.folder(here, child.path, clean, before, place)
                 else:
-                    leaf = _Leaf(child.place, link=child.kind == LINK)
-                    self._leaf(here, leaf, clean, before, below)
+                    leaf = Leaf(child.place, link=child.kind == LINK)
+                    self._leaf(here, leaf, clean, before, place)
             except FsError as error:
                 self._failures.note(error)
 
+    def _still_inside(
+        self, here: TargetFolder, named: dict[str, LocalEntry], relative: str
+    ) -> list[tuple[str, LocalEntry, TreeNode | None]] | None:
+        """Return the folders in a folder whose files are the same on both sides; None: compare."""
+        if self._still is None or here.located is None:
+            return None
+        local = {name: child for name, child in named.items() if child.kind != SPECIAL}
+        folders = self._still.inside(relative, here.located, local)
+        if folders is None:
+            return None
+        beginning = str(here.path.child("_"))[:-1]
+        for name, size in self._still.sizes(relative):
+            self._actions.note(what.SKIP, f"{beginning}{name}")
+            self._progress.file_spared(size)
+        return [(name, local[name], found) for name, found in folders.items()]
+
     def _met(
-        self, here: TargetFolder, local: Path, named: dict[str, LocalEntry], relative: str
+        self,
+        here: TargetFolder,
+        local: Path,
+        named: dict[str, LocalEntry],
+        all_names: list[str],
+        relative: str,
     ) -> Iterator[tuple[str, LocalEntry, TreeNode | None]]:
-        """Yield each child to upload, with the remote node of the same name, if any."""
+        """Yield each child to upload, with the remote node of the same name, if any.
+
+        `all_names` has the entries that filters leave out, too: they are there.
+        """
         put = [(name, child) for name, child in named.items() if child.kind != SPECIAL]
         if here.located is None:
             yield from ((name, child, None) for name, child in put)
         elif self._rules.mirror:
             contents = self._tree.children(here.located)
-            # Noted first: after a failure, nothing that is there is removed.
+            # Noted first: after a failure, no existing node is removed.
             for refused in contents.refused:
                 self._failures.note(refused.error)
             there = {one.metadata.name: one for one in contents.nodes}
             if self._rules.delete:
-                self._note_extra(here, LocalFolder(local, self._names, named), there, relative)
+                folder = LocalFolder(local, self._names, all_names)
+                self._removal.note_extra(here.keyed, folder, there, relative)
             yield from (
                 (name, child, there.get(name))
                 for name, child in put
@@ -292,7 +385,8 @@ class TreeUpload:
         """
         named: dict[str, list[LocalEntry]] = {}
         for child in inside:
-            if self._is_excluded(local, _below(relative, child.name), folder=child.kind == FOLDER):
+            facts = None if child.kind == FOLDER else partial(local_facts, child.place)
+            if self._removal.is_left_out(local, below(relative, child.name), facts):
                 self._actions.excluded += 1
             elif is_passing(child.name):
                 self._failures.skip(child.place, "partial file of an unfinished download")
@@ -305,83 +399,3 @@ class TreeUpload:
             elif some[0].kind == SPECIAL:
                 self._failures.skip(some[0].place, SPECIAL)
         return {name: some[0] for name, some in named.items() if len(some) == 1}
-
-    def _is_excluded(self, local: Path, relative: str, *, folder: bool) -> bool:
-        """Return whether an entry of the folder `local`, or of its remote one, is excluded."""
-        folds = partial(self._names.folds_case, local)
-        return self._rules.excludes.match(relative, folder=folder, folds=folds)
-
-    # --- what the source does not have
-
-    def _note_extra(
-        self, here: TargetFolder, local: LocalFolder, there: dict[str, TreeNode], relative: str
-    ) -> None:
-        """Note the remote nodes that the local folder lacks, for their removal.
-
-        Of nodes that a local folder takes for one file, it can have only one: that is no reason to
-        remove the others.
-        """
-        for name, found in there.items():
-            if local.has(name):
-                continue
-            below = _below(relative, name)
-            rivals = [one for one in there if one != name and local.is_one(one, name)]
-            if rivals and not self._is_excluded(local.path, below, folder=found.is_folder):
-                self._failures.note(not_both_here(found.path, rivals[0], local.path))
-                continue
-            self._extra += self._removable(here.keyed, found, below, local.path)[0]
-
-    def _removable(
-        self, parent: KeyedNode, found: TreeNode, relative: str, local: Path
-    ) -> tuple[list[tuple[KeyedNode, TreeNode]], bool]:
-        """Return the nodes to remove, and whether that is everything; excluded nodes stay.
-
-        `local` is the local folder that stands for the node's folder; it may not exist.
-        """
-        if self._is_excluded(local, relative, folder=found.is_folder):
-            return [], False
-        if not self._rules.excludes or not found.is_folder:
-            return [(parent, found)], True
-        contents = self._tree.children(found)
-        if contents.refused:  # its name is unknown, so it may be excluded
-            raise contents.refused[0].error
-        parts = [
-            self._removable(
-                found.keyed,
-                child,
-                _below(relative, child.metadata.name),
-                local / found.metadata.name,
-            )
-            for child in contents.nodes
-        ]
-        if all(whole for _, whole in parts):
-            return [(parent, found)], True
-        return [one for some, _ in parts for one in some], False
-
-    def _replaceable(
-        self, place: TargetFolder, before: TreeNode, relative: str, local: Path
-    ) -> TreeNode:
-        """Return `before` if a node of another kind may replace it; else raise `ExistsError`."""
-        kinds = ("folder", "file") if before.is_folder else ("file", "folder")
-        sentence = f"'{before.path}' is a {kinds[0]}; a {kinds[1]} cannot take its place"
-        if not self._rules.delete:
-            hint = "Give --delete to have it replaced." if self._rules.mirror else None
-            raise ExistsError(f"{sentence}.", hint=hint)
-        if not self._removable(place.keyed, before, relative, local)[1]:
-            raise ExistsError(f"{sentence}: it contains excluded files.")
-        return before
-
-
-def checked_name(path: Path | str, name: str) -> str:
-    """Return the remote name of a local file or folder."""
-    try:
-        return check_new_name(clean_name(name))
-    except InvalidNameError as error:
-        raise InvalidNameError(
-            f"The local '{for_terminal(str(path))}' cannot be put under its name.",
-            hint=error.sentence,
-        ) from None
-
-
-def _below(relative: str, name: str) -> str:
-    return f"{relative}/{name}" if relative else name

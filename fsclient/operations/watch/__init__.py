@@ -1,0 +1,1 @@
+"""`sync --watch`: runs a sync again whenever one of the two folders may have changed."""

@@ -1,0 +1,1 @@
+"""Two-way sync: what it does is planned from three lists of files, then done."""

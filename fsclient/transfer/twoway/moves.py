@@ -1,0 +1,267 @@
+"""Finds what was moved or renamed on one side since the last sync, to move it on the other side.
+
+Pure: no disk, no network. Remote files and folders are recognised by their node. A local folder is
+recognised by its number on the file system and a file in it, a local file by its content, or by its
+number if the remote file has changed since.
+
+An uncertain move is not made: the entry is removed and copied like all others. A move is uncertain
+if the new name is taken on the other side, if both sides have moved the entry, or if the other side
+has removed it or its new folder.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from fsclient.transfer.local.files import LocalStat
+from fsclient.transfer.pairs.state import PairState, SyncedFile, SyncedFolder
+from fsclient.transfer.relative import is_below, parent_of
+from fsclient.transfer.twoway.plan import Local, Remote, RemoteFile
+from fskit.file_names import folded_name
+from fsproto.sealed.manifest import Mode
+from fsproto.types import NodeId
+from fsproto.values import Value
+
+T = TypeVar("T")
+_FILE = object()
+_TRIES = 8
+"""New local files whose content is compared with that of one missing file."""
+
+
+class Move(Value, frozen=True):
+    """A move to be done on one side, after those before it; both paths are from the top folder."""
+
+    here: bool
+    """Whether the local entry is moved; else the remote one."""
+    old: str
+    new: str
+    node: NodeId
+    """The remote entry."""
+    folders: list[str]
+    """The folders to create for it on that side first, in order."""
+
+
+class Listed(Value, frozen=True):
+    """Both sides as they were listed, without what the sync leaves alone."""
+
+    local: Local
+    remote: Remote
+    inodes: Mapping[str, int]
+    """The numbers of the local folders."""
+    nodes: Mapping[str, NodeId]
+    """The nodes of the remote entries, and of the top folder."""
+
+
+class Checks(Value, frozen=True):
+    """What the caller finds out about a possible move."""
+
+    same: Callable[[NodeId, str], bool]
+    """Returns whether a remote file and the local file at a path have the same content."""
+    may_move: Callable[[NodeId, NodeId], bool]
+    """Returns whether something may be moved from one remote folder to another."""
+
+
+def find_moves(
+    listed: Listed, last: PairState, checks: Checks, stay: Collection[str] = ()
+) -> list[Move]:
+    """Return the moves that bring one side to where the other one has moved something.
+
+    `stay`: entries that are not moved, by the path that the last sync left. Before a complete sync,
+    nothing is moved.
+    """
+    return list(_Finder(listed, last, checks, stay).run()) if last.complete else []
+
+
+def moved(entries: Mapping[str, T], old: str, new: str) -> dict[str, T]:
+    """Return entries by path, with one of them and everything below it moved."""
+    return {
+        new + path[len(old) :] if is_below(path, old) else path: one
+        for path, one in entries.items()
+    }
+
+
+class _Finder:
+    """Both sides and the last common state, as they will be after the moves found so far."""
+
+    def __init__(
+        self, listed: Listed, last: PairState, checks: Checks, stay: Collection[str]
+    ) -> None:
+        self._here: dict[str, LocalStat | None] = dict(listed.local)
+        self._there: dict[str, RemoteFile | None] = dict(listed.remote)
+        self._inodes = dict(listed.inodes)
+        self._nodes = dict(listed.nodes)
+        self._files: dict[str, SyncedFile] = dict(last.files)
+        self._folders: dict[str, SyncedFolder] = dict(last.folders)
+        self._folders.pop("", None)
+        self._checks = checks
+        self._stay = set(stay)
+        self._taken = {folded_name(path) for path in self._here}
+        """Names that no local entry may take; some file systems do not tell them apart."""
+
+    def run(self) -> Iterator[Move]:
+        """Yield the moves: folders first, since they take along what is in them."""
+        while (move := self._folder_move()) is not None:
+            yield move
+        yield from self._files_moved_there()
+        yield from self._files_moved_here()
+
+    # --- folders
+
+    def _folder_move(self) -> Move | None:
+        """Return the move of one folder, and take it as done; what it is moved into comes first."""
+        there = {
+            node: path for path, node in self._nodes.items() if self._there.get(path, _FILE) is None
+        }
+        here = {
+            self._inodes[path]: path
+            for path, one in self._here.items()
+            if one is None and path not in self._folders and self._inodes.get(path)
+        }
+        moves = []
+        for old, folder in self._folders.items():
+            by_node, by_inode = there.get(folder.node), here.get(folder.inode)
+            if by_node is not None and by_node not in self._folders:
+                moves.append((by_node, old, folder.node, True))
+            elif by_node == old and by_inode is not None and self._is_moved_folder(old, by_inode):
+                moves.append((by_inode, old, folder.node, False))
+        accepted = (self._accept(old, new, node, here=led) for new, old, node, led in sorted(moves))
+        return next((move for move in accepted if move is not None), None)
+
+    def _is_moved_folder(self, old: str, new: str) -> bool:
+        """Return whether a file of a missing folder is in a new one: numbers are used again."""
+        return any(
+            (facts := self._here.get(new + path[len(old) :])) is not None
+            and file.is_unchanged(facts)
+            for path, file in self._files.items()
+            if is_below(path, old)
+        )
+
+    # --- files
+
+    def _files_moved_there(self) -> Iterator[Move]:
+        placed = {node: path for path, node in self._nodes.items() if self._there.get(path)}
+        for old, file in sorted(self._files.items()):
+            new = placed.get(file.node)
+            if new is not None and new not in self._files:
+                found = self._accept(old, new, file.node, here=True)
+                if found is not None:
+                    yield found
+
+    def _files_moved_here(self) -> Iterator[Move]:
+        new = {
+            path: facts
+            for path, facts in self._here.items()
+            if facts is not None and path not in self._files and path not in self._there
+        }
+        gone = [path for path in sorted(self._files) if path not in self._here]
+        by_inode = {facts.inode: path for path, facts in new.items() if facts.inode}
+        by_size: defaultdict[tuple[int, bool], list[str]] = defaultdict(list)
+        for path, facts in new.items():
+            by_size[_kind(facts)].append(path)
+        for old in gone:
+            file, there = self._files[old], self._there.get(old)
+            if there is None or self._nodes[old] != file.node:
+                continue
+            candidates = self._candidates(file, by_inode, by_size, new)
+            target = self._first_same(file, there, candidates, new)
+            found = target and self._accept(old, target, file.node, here=False)
+            if found and target:
+                by_size[_kind(new[target])].remove(target)
+                yield found
+
+    def _candidates(
+        self,
+        file: SyncedFile,
+        by_inode: Mapping[int, str],
+        by_size: Mapping[tuple[int, bool], list[str]],
+        new: Mapping[str, LocalStat],
+    ) -> list[str]:
+        """Return the new local files that a missing one may be, the likeliest first."""
+        alike = by_size.get((file.size, file.mode is Mode.SYMLINK), [])
+        likely = by_inode.get(file.inode) if file.inode else None
+        first = [likely] if likely is not None and likely in alike else []
+        if not file.size:  # all empty files have the same content
+            return first
+        rest = sorted(alike, key=lambda path: not file.is_local(new[path]))
+        return [*first, *(path for path in rest if path != likely)][:_TRIES]
+
+    def _first_same(
+        self,
+        file: SyncedFile,
+        there: RemoteFile,
+        candidates: Iterable[str],
+        new: Mapping[str, LocalStat],
+    ) -> str | None:
+        """Return the first candidate that is the missing file."""
+        for path in candidates:
+            if there.root == file.root:
+                if self._checks.same(file.node, path):
+                    return path
+            elif file.is_unchanged(new[path]) and file.inode == new[path].inode:
+                return path
+        return None
+
+    # --- both
+
+    def _accept(self, old: str, new: str, node: NodeId, *, here: bool) -> Move | None:
+        """Return a move, and take it as done; None if that side cannot follow."""
+        follows: dict[str, LocalStat | None] | dict[str, RemoteFile | None]
+        follows, leads = (self._here, self._there) if here else (self._there, self._here)
+        if old in leads or old not in follows or new in follows or is_below(new, old):
+            return None
+        is_folder = follows[old] is None
+        if is_folder != (leads[new] is None) or old in self._stay:
+            return None
+        folders = self._missing(parent_of(new), follows)
+        if folders is None or not (self._is_free(new) if here else self._may_move(old, new)):
+            return None
+        for folder in folders:
+            follows[folder] = None
+        sides = (self._here, self._inodes) if here else (self._there, self._nodes)
+        for entries in (*sides, self._files, self._folders):
+            _shift(entries, old, new, is_folder=is_folder)
+        return Move(here, old, new, node, folders)
+
+    def _is_free(self, new: str) -> bool:
+        """Return whether a local entry may get this path; then it is taken."""
+        name = folded_name(new)
+        is_free = name not in self._taken
+        self._taken.add(name)
+        return is_free
+
+    def _may_move(self, old: str, new: str) -> bool:
+        target = parent_of(new)
+        while target not in self._nodes:  # a folder that is created for the move
+            target = parent_of(target)
+        source, into = self._nodes[parent_of(old)], self._nodes[target]
+        return source == into or self._checks.may_move(source, into)
+
+    def _missing(
+        self, folder: str, follows: Mapping[str, LocalStat | None] | Mapping[str, RemoteFile | None]
+    ) -> list[str] | None:
+        """Return the folders to create for an entry in `folder`; None if that is impossible."""
+        missing: list[str] = []
+        while folder and folder not in follows:
+            if folder in self._folders:  # that side has removed it
+                return None
+            missing.append(folder)
+            folder = parent_of(folder)
+        if folder and follows[folder] is not None:
+            return None
+        return missing[::-1]
+
+
+def _shift(entries: dict[str, Any], old: str, new: str, *, is_folder: bool) -> None:
+    """Move an entry, and everything below it."""
+    if is_folder:
+        after = moved(entries, old, new)
+        entries.clear()
+        entries.update(after)
+    elif old in entries:
+        entries[new] = entries.pop(old)
+
+
+def _kind(facts: LocalStat) -> tuple[int, bool]:
+    return facts.size, facts.mode is Mode.SYMLINK
