@@ -14,10 +14,15 @@ LOCK_FLAGS ?=
 COMPILE = $(UV_ENV)/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--generate-hashes --no-header --custom-compile-command 'make lock' $(LOCK_FLAGS)
 
+# shiv only makes the single file; it has its own environment, as uv does.
+SHIV_VERSION := 1.0.8
+SHIV_ENV := .venv-shiv
+
 # PYTEST_FLAGS= (empty) runs the tests in one process, for a debugger or for -k. Neighbouring tests share servers:
 # worksteal gives each worker a stretch of them, and takes from the slowest when one has nothing left.
 PYTEST_FLAGS ?= -n auto --dist worksteal
 BENCH_FLAGS ?=
+FUZZ_FLAGS ?=
 
 .PHONY: help
 help: # List the targets
@@ -73,6 +78,11 @@ unit: $(STAMP) # Run all tests without lint
 bench: $(STAMP) # Compare speed with OpenSSH and rsync (BENCH_FLAGS=--quick: one minute)
 	@$(BIN)/python -m bench.run $(BENCH_FLAGS)
 
+# FUZZ_FLAGS='--minutes 600 TARGET…' fuzzes for longer, or single parsers.
+.PHONY: fuzz
+fuzz: $(STAMP) # Fuzz all parsers for ten minutes, and count (FUZZ_FLAGS)
+	@$(BIN)/python -m tests.fuzz.campaign $(FUZZ_FLAGS)
+
 .PHONY: vectors
 vectors: $(STAMP) # Regenerate the test vectors
 	@$(BIN)/python -m tests.vectors.generate
@@ -92,7 +102,32 @@ $(UV_ENV)/bin/uv: Makefile
 	@$(UV_ENV)/bin/python -m pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
 	@touch $@
 
+.PHONY: dist
+dist: $(STAMP) # Build the wheel and the sdist in dist/
+	@$(BIN)/python scripts/package.py dist
+
+.PHONY: zipapp
+zipapp: $(STAMP) $(SHIV_ENV)/bin/shiv # Build fsclient as one file, dist/fsclient.pyz
+	@SHIV=$(SHIV_ENV)/bin/shiv $(BIN)/python scripts/package.py zipapp
+
+.PHONY: deb
+deb: $(STAMP) # Build a Debian package with units, man pages and completion
+	@$(BIN)/python scripts/package.py deb
+
+# IMAGE_TOOL=podman or docker, with access to the base image.
+IMAGE_TOOL ?= buildah
+# Images in OCI's own format have no health check.
+IMAGE_FLAGS ?= $(if $(filter docker,$(IMAGE_TOOL)),,--format docker)
+.PHONY: image
+image: deb # Build an OCI image of fsd from the Debian package
+	@$(IMAGE_TOOL) build $(IMAGE_FLAGS) --tag fs-sealed --file packaging/Containerfile .
+
+$(SHIV_ENV)/bin/shiv: Makefile
+	@python3 -m venv $(SHIV_ENV)
+	@$(SHIV_ENV)/bin/python -m pip install -qq --disable-pip-version-check shiv==$(SHIV_VERSION)
+	@touch $@
+
 .PHONY: clean
 clean: # Remove all generated files
-	@rm -rf $(VENV) $(UV_ENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(UV_ENV) $(SHIV_ENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
