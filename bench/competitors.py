@@ -74,18 +74,18 @@ def batch(who: Competitor, server: Sshd, name: str, line: str, cipher: str) -> l
 def scp(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
     """Return `scp`."""
     made = Competitor("scp", _folder(work, "scp"), server.pid)
-    begin = ["scp", "-q", "-F", str(server.config), "-c", cipher]
-    made.put = [*begin, str(source), f"{HOST}:{made.folder / REMOTE}"]
-    made.get = [*begin, f"{HOST}:{made.folder / REMOTE}", str(made.back)]
+    start = ["scp", "-q", "-F", str(server.config), "-c", cipher]
+    made.put = [*start, str(source), f"{HOST}:{made.folder / REMOTE}"]
+    made.get = [*start, f"{HOST}:{made.folder / REMOTE}", str(made.back)]
     return made
 
 
 def rsync(work: Path, server: Sshd, source: Path, cipher: str) -> Competitor:
     """Return `rsync -a` over ssh."""
     made = Competitor("rsync", _folder(work, "rsync"), server.pid)
-    begin = ["rsync", "-a", "-e", f"ssh -F {server.config} -c {cipher}"]
-    made.put = [*begin, f"{source}/", f"{HOST}:{made.folder / REMOTE}/"]
-    made.get = [*begin, f"{HOST}:{made.folder / REMOTE}/", f"{made.back}/"]
+    start = ["rsync", "-a", "-e", f"ssh -F {server.config} -c {cipher}"]
+    made.put = [*start, f"{source}/", f"{HOST}:{made.folder / REMOTE}/"]
+    made.get = [*start, f"{HOST}:{made.folder / REMOTE}/", f"{made.back}/"]
     return made
 
 

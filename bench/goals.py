@@ -67,7 +67,7 @@ def _small_and_fair(found: dict[str, Any]) -> Iterator[Goal]:
         title = "cost grows with size alone"
         here = (
             f"per GiB, {size_of(last['bytes'])} take {times[0]:.2f} (put) and {times[1]:.2f} (get) "
-            f"times as long as {size_of(first['bytes'])}"
+            f"times the time of {size_of(first['bytes'])}"
         )
         yield title, here, _reached(max(times) <= LINEAR)
     if memory.get("kib_a_session") is not None:

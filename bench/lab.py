@@ -1,4 +1,4 @@
-"""The context of all measurements: servers, work folder, plan and results."""
+"""The context of the measurements: servers, work folder, plan and results."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Lab:
         *,
         times: int,
     ) -> None:
-        """Run put and get of all programs in turn; verify the bytes of the first get."""
+        """Run put and get of each program in turn; verify the bytes of the first get."""
 
         def turn(who: Competitor) -> None:
             for command, found in ((who.put, put), (who.get, get)):

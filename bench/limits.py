@@ -1,6 +1,6 @@
 """Upper limits on this machine, calculated from the measured primitives.
 
-Each limit is the rate of all cores together, if they did only the work that the format and its
+Each limit is the rate of the whole machine, if its cores did only the work that the format and its
 security require for every byte or file: no interpreter, no other system calls, no waiting.
 """
 

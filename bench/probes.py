@@ -64,21 +64,22 @@ class _Person:
         signature = self.identity.signing.sign(
             labels.SIGN_LOGIN, connection.channel_id, user.encode()
         )
-        connection.call(Login(user, signature, None, self.ticket), Welcome)
+        connection.call(Login(user, signature, None, self.ticket, None, ""), Welcome)
         return connection
 
 
 def logins(count: int) -> dict[str, list[float]]:
     """Return the times from nothing to a login, and to a verified tree, as in every command."""
+    from fsclient.connection.retry import Timeouts
+    from fsclient.session.connector import Connector
     from fsclient.session.login import SessionOpener
     from fsclient.session.otp import CodeSource
     from fsclient.session.passphrase import Passphrase
     from fsclient.ui import Ui
 
     person = _Person()
-    keeper = SessionOpener(
-        person.profile, Ui(), CodeSource(None, None), Passphrase(None, none=True)
-    )
+    codes, passphrase = CodeSource(None, None), Passphrase(None, none=True)
+    keeper = SessionOpener(Connector(person.profile, Ui(), codes, passphrase, Timeouts()))
     keeper.resume().close()
     logged_in, verified = [], []
     for _ in range(count):
