@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 
@@ -21,11 +20,13 @@ from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.models import Base
 from tests.support import rsa_pool
+from tests.support.compiled_sql import share_compiled_sql
 from tests.support.rsa_pool import RsaPool
 from tests.support.servers import RunningServer
 
 if TYPE_CHECKING:
     from tests.support.postgres import Cluster
+    from tests.support.world import World
 
 # Programs inherit ignored signals. A test run that was started with signals ignored (by nohup,
 # or in the background of a script) would pass that on to the programs that the tests stop by
@@ -40,9 +41,11 @@ signal.signal(signal.SIGTERM, signal.SIG_DFL)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+share_compiled_sql()
+
 TIER = os.environ.get("FS_TESTS", "test")
 """`test`: both databases where the tested SQL differs; `soak`: all on both, at full count."""
-_EXAMPLES = {"test": 50, "soak": 1000}
+_EXAMPLES = {"test": 25, "soak": 1000}
 if TIER not in _EXAMPLES:
     raise pytest.UsageError(f"FS_TESTS must be one of {', '.join(_EXAMPLES)}, not '{TIER}'.")
 settings.register_profile(
@@ -51,10 +54,24 @@ settings.register_profile(
     deadline=None,
     max_examples=_EXAMPLES[TIER],
     suppress_health_check=[HealthCheck.too_slow],
+    # The same examples each time, so that a change is not blamed for another fault: `make soak`
+    # looks for new examples.
+    derandomize=TIER == "test",
 )
 settings.load_profile("tier")
 
+
+def examples(in_test: int) -> int:
+    """Return the number of examples of a costly property, given that of the tier `test`."""
+    return in_test * _EXAMPLES[TIER] // _EXAMPLES["test"]
+
+
 KINDS = ("sqlite", "postgresql")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests first that take long, so that none of them is the last one to end."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 def pytest_collection_finish() -> None:
@@ -69,10 +86,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return how many workers `-n auto` starts: more than cores, because many tests only wait."""
+    """Return how many workers `-n auto` starts: more than cores, because many tests only wait.
+
+    They wait for processes, for the disk and for refused logins. A worker takes 400 MB of memory.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    return cores + (cores + 1) // 2
+    return cores + max(2, cores // 2)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -85,7 +105,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _rsa_pool(tmp_path_factory: pytest.TempPathFactory) -> RsaPool:
+def rsa_keys(tmp_path_factory: pytest.TempPathFactory) -> RsaPool:
     """The RSA keys of this test run, which the workers and their programs share."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -94,9 +114,9 @@ def _rsa_pool(tmp_path_factory: pytest.TempPathFactory) -> RsaPool:
 
 
 @pytest.fixture
-def pooled_rsa_keys(_rsa_pool: RsaPool, monkeypatch: pytest.MonkeyPatch) -> None:
+def pooled_rsa_keys(rsa_keys: RsaPool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take new RSA keys from the pool."""
-    monkeypatch.setattr(rsa, "generate_private_key", _rsa_pool.generate)
+    rsa_keys.use(monkeypatch)
 
 
 @pytest.fixture
@@ -111,6 +131,22 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     """A running `fsd` shared by tests that only add their own users and never change the server."""
     with RunningServer.start(tmp_path_factory.mktemp("shared") / "fsd-home") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """The world that all others are copied from; one test worker makes it for all workers."""
+    from tests.support.world import READY, World, until
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first-world"
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        until((folder / READY).exists, "another worker made the first world", within_s=240)
+    else:
+        World.create(folder)
+    return World.created(folder)
 
 
 @pytest.fixture(scope="session")
@@ -163,9 +199,21 @@ def url_at_head(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         shutil.copyfile(request.getfixturevalue("_sqlite_at_head"), path)
         return f"sqlite:///{path}"
     url: str = request.getfixturevalue("_postgres_at_head")
-    tables = ", ".join(f'"{table}"' for table in Base.metadata.tables if table != "key_log_head")
+    tables = [one.name for one in Base.metadata.sorted_tables if one.name != "key_log_head"]
+    has_rows = " UNION ALL ".join(
+        f"SELECT '{table}' WHERE EXISTS (SELECT FROM \"{table}\")" for table in tables
+    )
+    restart = (
+        "SELECT setval(sequencename::regclass, 1, false) FROM pg_sequences "
+        "WHERE last_value IS NOT NULL"
+    )
     with closing(Database(url)) as opened, opened.write() as db:
-        db.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
+        # TRUNCATE takes longer than most tests.
+        used = set(db.scalars(text(has_rows)))
+        for table in reversed(tables):
+            if table in used:
+                db.execute(text(f'DELETE FROM "{table}"'))
+        db.execute(text(restart))
         db.execute(
             text("UPDATE key_log_head SET size = 0, payload = '', signature = '', frontier = ''")
         )

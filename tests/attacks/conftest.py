@@ -11,23 +11,10 @@ import pytest
 
 from fsclient.tree.nodes import TreeNode
 from fsproto.names import parse_path
+from tests.support import light_argon2
 from tests.support.hostile_server import HostileServer
 from tests.support.team import gathered
-from tests.support.world import FILES, READY, World, until
-
-
-@pytest.fixture(scope="session")
-def first_world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """The world that all others are copied from; one test worker makes it for all workers."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "first-world"
-    try:
-        folder.mkdir()
-    except FileExistsError:
-        until((folder / READY).exists, "another worker made the first world", within_s=60)
-    else:
-        World.create(folder)
-    return World.created(folder)
+from tests.support.world import FILES, World
 
 
 @pytest.fixture
@@ -65,8 +52,9 @@ def server(team: World) -> Iterator[HostileServer]:
 
 
 @pytest.fixture(autouse=True)
-def _new_rsa_keys_are_pooled(pooled_rsa_keys: None) -> None:
-    """Take new RSA keys from the pool of the test run."""
+def _keys_cost_little(pooled_rsa_keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take new RSA keys from the pool, and keys from passphrases at the lowest cost."""
+    light_argon2.use(monkeypatch.setattr)
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """A stolen profile with a running session is not enough to take an account over.
 
-New keys, a new backup, new recovery codes and a new secret each need a one-time password, and every
-device of the account is told of them (NIST SP 800-63B, 6.1.2.3 and 4.6 of its revision 4).
+New keys, a new backup, new recovery codes and a new secret each need a one-time password, and the
+server notifies every device of the account (NIST SP 800-63B, 6.1.2.3 and 4.6 of its revision 4).
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def test_a_running_session_alone_takes_nothing_over(
 
 
 @pytest.mark.parametrize("act", [act for act in ACTS if act != "keys rotate"])
-def test_every_device_is_told(world: World, liar: HostileServer, act: str, tmp_path: Path) -> None:
+def test_every_device_gets_a_notice(
+    world: World, liar: HostileServer, act: str, tmp_path: Path
+) -> None:
     alice = world.alice
     others = [second_device(alice, tmp_path / name) for name in ("laptop", "phone")]
     said = alice.run("--otp", alice.app.fresh(), *act.split())
@@ -63,7 +65,7 @@ def test_every_device_is_told(world: World, liar: HostileServer, act: str, tmp_p
     assert later.run("ls").status == 0
 
 
-def test_a_device_that_comes_later_is_told_of_new_keys(
+def test_a_device_that_connects_later_gets_a_notice_of_new_keys(
     world: World, liar: HostileServer, tmp_path: Path
 ) -> None:
     alice = world.alice

@@ -56,14 +56,17 @@ class HoldsOnce(Tamper):
         return [frame.data]
 
 
-def stopped(world: World, verb: str, number: signal.Signals) -> tuple[int, str]:
+def stopped(
+    world: World, verb: str, number: signal.Signals, *, resumes: bool = True
+) -> tuple[int, str]:
     """Upload through a proxy that stops after the third file, then end the client by a signal."""
     alice, before = world.alice, len(world.kept())
     with world.process() as server:
         hold = HoldsOnce()
         with Proxy(server.address, lambda: hold) as between:
             alice.meet(between.address)
-            process = alice.start(verb, alice.folder / "many", "many")
+            options = [] if resumes else ["--no-resume"]
+            process = alice.start(verb, *options, alice.folder / "many", "many")
             assert hold.held.wait(60)
             until(lambda: len(world.kept()) >= before + 3, "three files came")
             process.send_signal(number)
@@ -72,6 +75,8 @@ def stopped(world: World, verb: str, number: signal.Signals) -> tuple[int, str]:
         alice.meet(server.address)
         names = arrived(alice)
         assert names[:3] == ["f0", "f1", "f2"]
+        if not resumes:
+            return ran.status, ran.err
         with CuttingProxy(server.address) as counted:
             alice.meet(counted.address)
             alice.run(verb, alice.folder / "many", "many").succeeds()
@@ -83,11 +88,20 @@ def stopped(world: World, verb: str, number: signal.Signals) -> tuple[int, str]:
 
 @pytest.mark.parametrize("verb", ["put", "sync"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_what_has_arrived_is_kept_when_the_client_is_told_to_end(
+def test_arrived_files_are_kept_when_the_client_is_terminated(
     world: World, alice: Person, verb: str, number: signal.Signals
 ) -> None:
     status, err = stopped(world, verb, number)
     assert status == 128 + number
+    assert "Storing what has arrived" in err
+
+
+@pytest.mark.parametrize("verb", ["put", "sync"])
+def test_what_has_arrived_is_kept_without_resuming_too(
+    world: World, alice: Person, verb: str
+) -> None:
+    status, err = stopped(world, verb, signal.SIGINT, resumes=False)
+    assert status == 128 + signal.SIGINT
     assert "Storing what has arrived" in err
 
 
@@ -137,7 +151,7 @@ def test_small_files_do_not_wait_for_the_end_of_a_large_one(
 
 
 @pytest.mark.parametrize("verb", ["put", "sync"])
-def test_what_has_arrived_is_kept_when_the_quota_is_used_up(
+def test_arrived_files_are_kept_when_the_quota_is_used_up(
     world: World, alice: Person, verb: str
 ) -> None:
     with world.process() as server:

@@ -83,7 +83,7 @@ def test_noise_costs_the_server_nothing(shared: World, process: RunningServer) -
     assert shared.alice.cat("notes.txt") == NOTES
 
 
-def test_a_stranger_is_turned_away_at_the_first_wrong_byte_and_not_waited_for(
+def test_a_client_of_another_protocol_is_rejected_at_the_first_wrong_byte(
     process: RunningServer,
 ) -> None:
     for name in ("http", "ssh", "tls", "an endless length"):
@@ -93,7 +93,7 @@ def test_a_stranger_is_turned_away_at_the_first_wrong_byte_and_not_waited_for(
             assert stranger.recv(1) == b"", name
 
 
-def test_another_version_is_told_which_one_is_spoken_here(process: RunningServer) -> None:
+def test_a_client_of_another_version_gets_the_version_of_the_server(process: RunningServer) -> None:
     answer = answer_to(NOISE["another version"], process.address)
     assert answer == struct.pack(">I4sH", 6, b"FSP1", 2)
     old = ClientHandshake("SHA256:" + "A" * 43, os.urandom)
@@ -101,7 +101,7 @@ def test_another_version_is_told_which_one_is_spoken_here(process: RunningServer
         old.receive_hello(b"FSP1\x00\x03" + answer)
 
 
-def test_many_who_say_nothing_do_not_keep_others_out(shared: World, process: RunningServer) -> None:
+def test_many_silent_connections_do_not_block_others(shared: World, process: RunningServer) -> None:
     with contextlib.ExitStack() as opened:
         for number in range(200):
             stranger = opened.enter_context(connected(process.address))
@@ -127,7 +127,7 @@ def test_more_connections_than_the_server_can_hold_do_not_end_it(world: World) -
 
 
 @pytest.mark.parametrize("so_far", [b"", HELLO[:2], HELLO[:-1], HELLO], ids=len)
-def test_who_does_not_log_in_in_time_is_shown_out(world: World, so_far: bytes) -> None:
+def test_a_native_connection_without_a_login_is_closed_in_time(world: World, so_far: bytes) -> None:
     policy = ListenerPolicy(login_s=0.3)
     with HostileServer(world.home, policy=policy) as server, connected(server.address) as stranger:
         stranger.sendall(so_far)
@@ -135,7 +135,7 @@ def test_who_does_not_log_in_in_time_is_shown_out(world: World, so_far: bytes) -
         assert bool(received) == (so_far == HELLO)
 
 
-def test_a_sender_of_single_bytes_is_shown_out_too(world: World) -> None:
+def test_a_sender_of_single_bytes_is_disconnected(world: World) -> None:
     policy = ListenerPolicy(login_s=0.3)
     with HostileServer(world.home, policy=policy) as server, connected(server.address) as stranger:
         sent = iter(HELLO)

@@ -24,7 +24,7 @@ def carried(world: World) -> None:
     alice.run("--otp", alice.app.fresh(), "login").succeeds()
 
 
-def test_who_was_compared_is_compared_on_the_other_machine(
+def test_a_compared_person_is_compared_on_the_other_machine(
     world: World, liar: HostileServer
 ) -> None:
     world.alice.run("verify", "bob", "--confirm").succeeds()

@@ -8,12 +8,13 @@ import pytest
 
 from fsclient.connection.retry import Timeouts
 from fsclient.transfer.up import batch
+from fsclient.tree import commit
 from fsproto.errors import ConnectionLost, OutOfSpaceError
 from fsproto.messages import Message
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Lookup
 from tests.support.hostile_server import HostileServer, Lie, Said
-from tests.support.world import Person, World, finish
+from tests.support.world import Person, World, finish, until
 
 BATCH = 3
 """Changes in each commit of these tests."""
@@ -63,7 +64,7 @@ def named(person: Person, folder: str) -> list[str]:
     return person.run("ls", folder).succeeds().decode().split()
 
 
-def test_a_new_folder_is_put_while_somebody_changes_what_it_lies_in(
+def test_a_new_folder_is_put_while_another_person_changes_its_parent(
     world: World, liar: HostileServer
 ) -> None:
     alice = world.alice
@@ -103,8 +104,7 @@ def test_a_server_that_forgets_what_it_has_said_is_made_is_caught_by_its_next_an
     told = alice.run("put", alice.folder / "reports", "/").fails(7)
     assert "OLDER STATE" in told
     # The client signs nothing on top of the older state.
-    # Those ahead of the answer, and one that was sent before the answer was read: nothing is
-    # signed upon the older state.
+    # The commits ahead of the answer, and one commit from before the client read the answer.
     assert lie.commits <= batch.COMMITS_AHEAD + 2
 
 
@@ -179,3 +179,26 @@ def test_a_folder_that_an_earlier_send_makes_late_is_no_attack(
 @pytest.fixture
 def _whole_folder(_small_batches: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "BATCH_CHANGES", BATCH + 2)
+
+
+class LosesCommits(Lie):
+    """A server that ends the connection at each commit, and makes none."""
+
+    def answer(self, ask: Message, honestly: Callable[[Message], Message]) -> Message:
+        if isinstance(ask, Commit):
+            raise ConnectionLost
+        return honestly(ask)
+
+
+def test_commits_that_are_lost_each_time_are_no_conflict_with_others(
+    world: World, liar: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commit, "_TRIES", 10)
+    world.alice.patience = AT_ONCE
+    liar.lie = LosesCommits()
+    told = world.alice.run("put", world.alice.write("new", b"new"), "new")
+    assert (told.status, "others" in told.err) == (3, False)
+    # The server may not have read the last commit yet; after an honest answer it would be made.
+    until(lambda: not liar.connections, "the server has ended every connection")
+    liar.lie = Lie()
+    assert b"new" not in world.alice.run("ls").succeeds()

@@ -6,7 +6,6 @@ Known from: Pillai and others, "All File Systems Are Not Created Equal" (OSDI 20
 from __future__ import annotations
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from fsd.net.server import DRAIN_IDLE_S
 from tests.support import proxy
 from tests.support.fixed_keys import stretch
+from tests.support.programs import Process
 from tests.support.proxy import Holds, Proxy, To
 from tests.support.servers import RunningServer
 from tests.support.world import DRAFT, NOTES, Person, World, finish, until
@@ -156,13 +156,13 @@ def test_a_server_that_is_stopped_finishes_the_put_under_way(
 # --- the client
 
 
-def interrupted(process: subprocess.Popen[bytes]) -> None:
+def interrupted(process: Process) -> None:
     """Press Ctrl-C and check the exit status and the output."""
     process.send_signal(signal.SIGINT)
     finish(process).fails(INTERRUPTED)
 
 
-def test_a_put_that_is_interrupted_leaves_nothing_behind(
+def test_an_interrupted_put_leaves_no_data_at_the_server(
     world: World, server: RunningServer
 ) -> None:
     put = Putting(world, "draft.bin")
@@ -183,7 +183,7 @@ def test_a_client_that_is_killed_in_a_put_leaves_nothing_behind(
     assert "Traceback" not in server.log
 
 
-def getting(person: Person, target: Path, between: Proxy, hold: Holds) -> subprocess.Popen[bytes]:
+def getting(person: Person, target: Path, between: Proxy, hold: Holds) -> Process:
     """Start a get and hold it in the middle, when a part is on the disk."""
     person.meet(between.address)
     process = person.start("get", "plan.bin", str(target))
@@ -193,7 +193,7 @@ def getting(person: Person, target: Path, between: Proxy, hold: Holds) -> subpro
 
 
 @pytest.mark.parametrize("before", [None, b"what is here"])
-def test_a_get_that_is_interrupted_leaves_what_was_there(
+def test_an_interrupted_get_keeps_the_existing_file(
     world: World, server: RunningServer, before: bytes | None
 ) -> None:
     alice = world.alice

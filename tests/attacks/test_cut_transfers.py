@@ -24,6 +24,7 @@ from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Resume, Upload
 from fsproto.types import Salt
 from fsproto.wire.connection import Control, Data, Event
+from tests.conftest import TIER
 from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.fixed_keys import stretch
 from tests.support.hostile_server import HostileServer, Lie
@@ -31,7 +32,7 @@ from tests.support.proxy import To
 from tests.support.world import Person, World
 
 LARGE = stretch("large", WORTH_KEEPING + 700_001)
-"""Five full segments, and a sixth one that is shorter."""
+"""Five full segments, and a shorter sixth one."""
 AT_ONCE = Timeouts(silence_s=20, give_up_s=30, first_pause_s=0.001, longest_pause_s=0.01)
 NEVER = Timeouts(give_up_s=0)
 LOGGED_IN = 8_000
@@ -66,7 +67,7 @@ class Witness(Lie):
 
     @property
     def salts(self) -> set[Salt]:
-        """Return the salts of all keys under which a segment arrived."""
+        """Return the salt of each key under which a segment arrived."""
         return {salt for salt, _ in self.seen}
 
 
@@ -96,7 +97,7 @@ def cuts() -> st.SearchStrategy[list[Cut]]:
 
 
 few = settings(
-    max_examples=settings().max_examples // 5,  # each takes half a second
+    max_examples=200 if TIER == "soak" else 5,  # each takes half a second
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
@@ -111,7 +112,7 @@ def through(person: Person, server: HostileServer, cut: list[Cut]) -> CuttingPro
 
 @given(cut=cuts())
 @few
-def test_a_put_that_is_cut_anywhere_goes_on_by_itself(
+def test_a_put_that_is_cut_anywhere_resumes_by_itself(
     world: World, liar: HostileServer, witness: Witness, cut: list[Cut]
 ) -> None:
     alice = world.alice
@@ -129,7 +130,7 @@ def test_a_put_that_is_cut_anywhere_goes_on_by_itself(
 
 @given(cut=cuts())
 @few
-def test_a_put_that_is_cut_anywhere_goes_on_with_the_next_command(
+def test_a_put_that_is_cut_anywhere_resumes_with_the_next_command(
     world: World, liar: HostileServer, witness: Witness, cut: list[Cut]
 ) -> None:
     alice = world.alice
@@ -149,7 +150,7 @@ def test_a_put_that_is_cut_anywhere_goes_on_with_the_next_command(
 
 @given(cut=cuts(), stops=st.booleans())
 @few
-def test_a_get_that_is_cut_anywhere_goes_on(
+def test_a_get_that_is_cut_anywhere_resumes(
     world: World, liar: HostileServer, large: str, cut: list[Cut], stops: bool
 ) -> None:
     alice = world.alice
@@ -169,7 +170,7 @@ def test_a_get_that_is_cut_anywhere_goes_on(
 
 @given(cut=cuts())
 @few
-def test_a_file_on_its_way_to_a_pipe_goes_on_and_nothing_comes_twice(
+def test_a_download_to_a_pipe_resumes_without_repeating_bytes(
     world: World, liar: HostileServer, large: str, cut: list[Cut]
 ) -> None:
     alice = world.alice
@@ -180,7 +181,7 @@ def test_a_file_on_its_way_to_a_pipe_goes_on_and_nothing_comes_twice(
 
 @given(cut=cuts(), flush_after_s=st.sampled_from([0.0, batch.FLUSH_AFTER_S]))
 @few
-def test_a_folder_of_small_and_large_files_goes_on_in_both_directions(
+def test_a_folder_of_small_and_large_files_resumes_in_both_directions(
     world: World,
     liar: HostileServer,
     witness: Witness,

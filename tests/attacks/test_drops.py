@@ -35,7 +35,7 @@ from tests.support.world import World
 # --- honest, so that the refusals below mean something
 
 
-def test_what_was_dropped_becomes_a_file_of_ones_own(world, liar):
+def test_an_accepted_drop_becomes_a_file_of_the_user(world, liar):
     drop(liar, world.alice, "scans/a.pdf", b"page 1")
     drop(liar, world.alice, "large.bin", LARGE)
     first = waiting(world.alice)
@@ -64,9 +64,9 @@ def test_the_mark_stays_with_the_content_and_goes_with_it(world, liar):
     world.alice.run("mv", "inbox/a.pdf", "b.pdf").succeeds()
     (moved,) = (one for one in listed(world.alice, "/") if one["name"] == "b.pdf")
     assert moved["dropped"]["label"] == "scanner"
-    world.alice.put("b.pdf", b"written anew").succeeds()
-    (anew,) = (one for one in listed(world.alice, "/") if one["name"] == "b.pdf")
-    assert anew["dropped"] is None
+    world.alice.put("b.pdf", b"new content").succeeds()
+    (changed,) = (one for one in listed(world.alice, "/") if one["name"] == "b.pdf")
+    assert changed["dropped"] is None
 
 
 def test_nothing_that_is_there_is_replaced(world, liar):
@@ -88,10 +88,10 @@ def test_what_is_rejected_is_gone(world, liar):
     assert names(world.alice) == []
 
 
-def test_who_logs_in_is_told_of_what_came(world, liar):
+def test_a_login_gets_a_notice_of_new_drops(world, liar):
     drop(liar, world.alice, "a", b"1")
     told = world.alice.run("ls")
-    assert "1 file came to your drop box" in told.err
+    assert "1 file waits in your drop box" in told.err
     assert "192.0.2.7" in told.err
     assert "drop box" not in world.alice.run("ls").err
 
@@ -156,7 +156,7 @@ def test_the_content_of_another_drop_is_refused(world, liar, size):
         pytest.param(lambda s: [s[0], s[1], s[2] + b"?"], id="longer"),
     ],
 )
-def test_content_that_is_not_what_came_is_refused(world, liar, how):
+def test_changed_content_of_a_drop_is_refused(world, liar, how):
     drop(liar, world.alice, "large.bin", LARGE)
     liar.lie = RewritesSegments(how)
     refused(world.alice)
@@ -198,7 +198,7 @@ def test_a_changed_drop_is_refused(world, liar, field, at):
     assert refused(world.alice) == 1
 
 
-def test_a_drop_for_somebody_else_is_refused(world, liar):
+def test_a_drop_for_another_person_is_refused(world, liar):
     drop(liar, world.bob, "a", b"for bob")
     with world.bob.session() as session:
         (his,) = session.connection.call(GetDrops(), Drops).drops
@@ -273,9 +273,7 @@ def test_a_drop_that_is_shown_again_on_another_machine_is_known_by_its_file(worl
     assert names(world.alice, "inbox/x") == ["a"]
 
 
-def test_an_accept_that_is_killed_before_the_server_was_told_makes_no_double(
-    world, liar, monkeypatch
-):
+def test_an_accept_killed_before_the_removal_makes_no_duplicate(world, liar, monkeypatch):
     class Killed(BaseException):
         pass
 

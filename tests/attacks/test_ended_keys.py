@@ -60,7 +60,7 @@ def fresh(person: Person, to: Path) -> Person:
 
 @pytest.fixture
 def thief(team: World, server: HostileServer) -> Thief:
-    """A thief of alice's keys and folders, who may write into the server's database."""
+    """A thief of alice's keys and folders, with write access to the server's database."""
     alice = team.alice
     paths = {"reports": "reports", "deep": "reports/deep", "archive": "archive"}
     places = {name: find(alice, path) for name, path in paths.items()}
@@ -258,7 +258,7 @@ def test_the_ended_key_of_a_writer_counts_for_nothing_once_the_owner_knows(
 # --- what honest people have signed stays readable
 
 
-def test_what_was_signed_before_a_rotation_stays_readable(
+def test_values_signed_before_a_rotation_stay_readable(
     team: World, server: HostileServer, tmp_path: Path
 ) -> None:
     alice = team.alice
@@ -285,7 +285,7 @@ def test_what_was_signed_before_a_rotation_stays_readable(
     assert alice.cat("archive/old.txt") == FILES["alice"]["archive/old.txt"]
 
 
-def test_a_share_below_what_is_due_is_renewed_before_it_is_sealed_to_anybody(
+def test_a_share_below_a_due_folder_is_renewed_before_it_is_sealed(
     team: World, server: HostileServer, thief: Thief, tmp_path: Path
 ) -> None:
     alice = team.alice
@@ -323,7 +323,7 @@ def test_old_keys_read_nothing_that_is_written_after_the_rotation(
             continue
     assert old is not None
     rotates(alice)
-    alice.put("later.txt", b"for nobody else").succeeds()
+    alice.put("later.txt", b"for alice alone").succeeds()
     with pytest.raises(IntegrityError):
         old.open_link(loot(team, thief))
     for name in ("reports", "deep", "archive"):
@@ -384,7 +384,7 @@ def test_an_interrupted_renewal_is_resumed_without_another_rotation(
     assert not (alice.profile / "renewal").exists()
 
 
-# --- what people are told
+# --- messages to people
 
 
 def test_a_mark_of_compared_keys_does_not_pass_silently_to_others(

@@ -5,6 +5,7 @@ A new one-time password continues the transfer. Without one, the command ends wi
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from fsd.net import connection
 from fskit.files import lock
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import Login
+from fsproto.messages.drops import GetDrops, RemoveDrops
 from fsproto.messages.files import Download, Fetch
 from fsproto.wire.connection import Control, Data, Event
 from tests.support.client_processes import Client, Terminal
+from tests.support.dropped_files import drop, names, waiting
 from tests.support.fixed_keys import host_key, stretch
 from tests.support.hostile_server import HostileServer, Lie
 from tests.support.servers import environment
@@ -129,6 +132,41 @@ def test_a_secret_file_renews_the_session_of_a_download(
         assert (target / name).read_bytes() == content
 
 
+@pytest.mark.parametrize(("kind", "at"), [(GetDrops, 1), (Download, 3), (RemoveDrops, 3)])
+def test_a_secret_file_renews_the_session_that_accepts_drops(
+    alice: Person, world: World, liar: HostileServer, secret: Path, kind: type, at: int
+) -> None:
+    for name, content in FILES.items():
+        drop(liar, alice, name, content)
+    liar.lie = ends = EndsSessions(world, at, kind)
+    ran = alice.run("--json", "--otp-secret-file", secret, "inbox", "accept", "--all")
+    accepted = json.loads(ran.succeeds())["accepted"]
+    assert ends.ended
+    assert [one["path"] for one in accepted] == [f"inbox/{name}" for name in FILES]
+    assert names(alice) == sorted(FILES)
+    assert waiting(alice) == []
+    for name, content in FILES.items():
+        assert alice.cat(f"inbox/{name}") == content
+
+
+def test_without_a_code_the_accepted_drops_stay_accepted(
+    alice: Person, world: World, liar: HostileServer
+) -> None:
+    for name, content in FILES.items():
+        drop(liar, alice, name, content)
+    assert len(waiting(alice)) == COUNT
+    liar.lie = ends = EndsSessions(world, 3, Download)
+    ran = alice.run("inbox", "accept", "--all")
+    assert ends.ended
+    assert "--otp-secret-file" in ended_by_one_message(ran, LOGIN)
+    unused_codes(world)
+    alice.run("--otp", alice.app.fresh(), "login").succeeds()
+    assert len(names(alice)) + len(waiting(alice)) == COUNT
+    assert len(names(alice)) == 2
+    alice.run("inbox", "accept", "--all").succeeds()
+    assert names(alice) == sorted(FILES)
+
+
 @pytest.mark.parametrize("way", ["put", "sync", "get", "sync --down", "cat"])
 def test_without_a_code_a_transfer_ends_with_one_message_and_one_refused_login(
     alice: Person, world: World, liar: HostileServer, way: str
@@ -211,7 +249,7 @@ def by_secret(alice: Person) -> tuple[str | Path, ...]:
 
 
 def by_wrong_secret(alice: Person) -> tuple[str | Path, ...]:
-    uri = b"otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&period=1"
+    uri = b"otpauth://totp/x?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&period=15"
     return "--otp-secret-file", secret_file(alice, uri)
 
 

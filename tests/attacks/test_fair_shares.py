@@ -1,4 +1,4 @@
-"""One logged-in person who takes all that they can get: the others notice nothing.
+"""A logged-in person takes as much of the server as possible: the others notice nothing.
 
 Known from: MaxSessions and MaxStartups of OpenSSH, RLIMIT_NOFILE exhaustion (CWE-774), clients that
 do not read their answers (CWE-770).
@@ -46,7 +46,7 @@ def too_many(answer: object) -> bool:
 # --- connections
 
 
-def test_a_person_with_all_their_connections_gets_no_more_and_the_others_notice_nothing(
+def test_a_person_at_the_connection_limit_affects_no_other(
     world: World,
 ) -> None:
     with HostileServer(world.home, person=PersonPolicy(connections=4)) as server:
@@ -174,7 +174,9 @@ def memory(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-def test_answers_that_nobody_reads_are_not_made(world: World, long_listing: int) -> None:
+def test_answers_that_the_client_does_not_read_are_not_made(
+    world: World, long_listing: int
+) -> None:
     with world.process() as server:
         big = fill(world.carol, long_listing)
         idle = memory(server.process.pid)
@@ -184,14 +186,14 @@ def test_answers_that_nobody_reads_are_not_made(world: World, long_listing: int)
             ]
             for raw in raws:
                 raw.send(List(big.node))
-            # A listing has 20 MiB; the first part of each arrives, and no more is read.
+            # A listing has 20 MiB; the test reads only the first part of each.
             first = [raw.receive() for raw in raws[:8]]
             assert all(isinstance(one, Control) for one in first)
             assert world.alice.cat("notes.txt") == NOTES
             assert memory(server.process.pid) - idle < 64 * MIB
 
 
-def test_a_person_whose_answers_are_not_read_waits_and_nobody_else_does(
+def test_a_person_who_does_not_read_answers_delays_no_other(
     world: World, long_listing: int
 ) -> None:
     with HostileServer(world.home, person=PersonPolicy(requests=2)) as server:

@@ -6,19 +6,23 @@ with a message. In the last two tests a limit on the size of files replaces a fu
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fsproto.errors import ConnectionLost
+from fsproto.wire.connection import Data
+from tests.attacks.test_bounded_memory import NOWHERE
+from tests.support.disks import fill, small_disk
 from tests.support.fixed_keys import stretch
 from tests.support.hostile_server import HostileServer
+from tests.support.raw_client import RawClient
 from tests.support.servers import NotReadyError, RunningServer, run
 from tests.support.sqlite_files import opened
-from tests.support.world import DRAFT, NOTES, PLAN, World, until
+from tests.support.world import DRAFT, FILES, NOTES, PLAN, World, until
 
 LARGE = stretch("large", 1 << 20) * 20
 NO_SPACE = 9
@@ -29,28 +33,8 @@ SIZE_MB = 14
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A small file system for one test."""
-    folder = tmp_path / "small disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "none", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False)
-    except FileNotFoundError:
-        done = None
-    if done is None or done.returncode:
-        pytest.skip("WHAT A FULL DISK DOES IS NOT TESTED: mounting a small one is not allowed here")
-    try:
+    with small_disk(tmp_path / "small disk", SIZE_MB) as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def fill(disk: Path, leave: int = 0) -> Path:
-    """Fill a disk except for some bytes; return the file that fills it."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        room = shutil.disk_usage(disk).free - leave
-        os.posix_fallocate(file.fileno(), 0, room)
-    return filler
 
 
 # --- backups
@@ -111,7 +95,7 @@ def test_a_file_that_does_not_fit_on_the_server_is_refused_and_costs_nothing(
     assert cramped.bob.run("ls").status == 0
 
 
-def test_a_full_database_refuses_changes_and_goes_on_serving(
+def test_a_full_database_refuses_changes_and_still_serves_reads(
     cramped: World, server: RunningServer, disk: Path
 ) -> None:
     alice = cramped.alice
@@ -149,13 +133,46 @@ def test_a_session_whose_last_use_cannot_be_noted_still_reads(
         assert db.execute("SELECT max(used_ms) FROM sessions").fetchone() == before
 
 
-def test_a_server_that_has_no_room_to_start_says_so(cramped: World, disk: Path) -> None:
+def test_a_server_without_disk_space_to_start_reports_it(cramped: World, disk: Path) -> None:
     filler = fill(disk)
     with pytest.raises(NotReadyError, match="no space left"), cramped.process():
         pass
     filler.unlink()
     with cramped.process():
         assert cramped.alice.cat("plan.bin") == PLAN
+
+
+def test_what_waits_for_slow_clients_on_a_full_disk_ends_these_clients_alone(
+    cramped: World, disk: Path
+) -> None:
+    with cramped.process("--set", "door.buffers_mib=1") as server, contextlib.ExitStack() as opened:
+
+        def slow_clients() -> list[RawClient]:
+            """Send most of a request of 1 MiB, several times."""
+            slow = [RawClient.of(cramped.alice, server.address) for _ in range(3)]
+            for raw in slow:
+                opened.enter_context(raw)
+                raw.socket.sendall(raw.connection.send(7, NOWHERE)[:-1])
+            return slow
+
+        filler = fill(disk)
+        assert any(is_ended_soon(raw) for raw in slow_clients())
+        assert cramped.bob.cat("notes.txt") == FILES["bob"]["notes.txt"]
+        assert "no space left for files" in server.log
+        assert "Traceback" not in server.log
+        filler.unlink()
+        assert not any(is_ended_soon(raw) for raw in slow_clients())
+
+
+def is_ended_soon(raw: RawClient) -> bool:
+    """Return whether the server ends a connection within moments, or says why it does."""
+    raw.socket.settimeout(2)
+    try:
+        return not isinstance(raw.receive(), Data)
+    except ConnectionLost:
+        return True
+    except TimeoutError:
+        return False
 
 
 # --- the client's

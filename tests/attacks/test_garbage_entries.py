@@ -1,6 +1,6 @@
 """One entry that does not verify costs one entry: its neighbours are shown, got and kept.
 
-The server is honest. A writer in a shared folder signs an entry that nobody can open, which the
+The server is honest. A writer in a shared folder signs an entry that no client can open, which the
 server cannot know. The entry is named by its id and by its author, and the exit status is 7.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,21 +32,9 @@ TEAM = "alice:team"
 
 
 @pytest.fixture(scope="module")
-def kinds(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world where alice shares `team` with bob, who may write; the real server runs on it."""
-    with shared(first_world.copy(tmp_path_factory.mktemp("garbage"))) as world:
-        yield world
-
-
-@pytest.fixture
-def world(first_world: World, tmp_path: Path) -> Iterator[World]:
-    with shared(first_world.copy(tmp_path)) as world:
-        yield world
-
-
-@contextmanager
-def shared(world: World) -> Iterator[World]:
-    """Run the real server on a world, with a folder in which bob may write."""
+def shared_world(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world where alice shares `team` with bob as a writer."""
+    world = first_world.copy(tmp_path_factory.mktemp("shared"))
     alice = world.alice
     with world.process():
         alice.run("mkdir", "team").succeeds()
@@ -56,6 +43,22 @@ def shared(world: World) -> Iterator[World]:
         alice.run("put", alice.write("y.txt", b"y"), "team/m/").succeeds()
         alice.run("share", "team", "bob", "--write").succeeds()
         world.bob.run("ls", TEAM).succeeds()
+    return world
+
+
+@pytest.fixture(scope="module")
+def kinds(shared_world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The world, with the real server, for all tests that only look at garbage."""
+    world = shared_world.copy(tmp_path_factory.mktemp("garbage"))
+    with world.process():
+        yield world
+
+
+@pytest.fixture
+def world(shared_world: World, tmp_path: Path) -> Iterator[World]:
+    """The world, with the real server, for one test."""
+    world = shared_world.copy(tmp_path)
+    with world.process():
         yield world
 
 
@@ -134,6 +137,25 @@ def test_nothing_local_is_removed_because_an_entry_does_not_verify(world: World)
     alice.run("rm", "--id", id_, "team").succeeds()
     alice.run("sync", "--down", "--delete", copy, "team").succeeds()
     assert not (copy / "m").exists()
+
+
+def test_a_two_way_sync_removes_nothing_because_an_entry_does_not_verify(world: World) -> None:
+    alice, copy = world.alice, local(world.alice, "copy")
+    copy.mkdir()
+    sync = "sync", "--two-way", "--max-delete", "100%", copy, "team"
+    alice.run(*sync).succeeds()
+    id_ = spoiled(world, "m")
+    (copy / "x.txt").unlink()
+    (copy / "new.txt").write_bytes(b"new")
+    ran = alice.run(*sync)
+    assert ran.status == 7, ran
+    named(ran.err, id_)
+    assert (copy / "m" / "y.txt").read_bytes() == b"y"
+    assert b"new.txt" in alice.run("ls", "team").out, "its neighbours are copied"
+    assert b"x.txt" in alice.run("ls", "team").out, "nothing is removed"
+    alice.run("rm", "--id", id_, "team").succeeds()
+    alice.run(*sync).succeeds()
+    assert [path.name for path in copy.iterdir()] == ["new.txt"]
 
 
 def test_sync_puts_the_rest_and_neither_replaces_nor_removes_the_entry(world: World) -> None:
@@ -319,7 +341,7 @@ def test_the_gateway_takes_no_folder_for_empty_that_has_such_an_entry(world: Wor
             changes.remove(session, GatewayPath(("team", "m")), folder=True)
 
 
-def test_what_was_removed_and_the_versions_are_shown_without_those_that_do_not_open(
+def test_history_omits_removed_nodes_and_versions_that_do_not_open(
     world: World,
 ) -> None:
     alice = world.alice
@@ -330,6 +352,11 @@ def test_what_was_removed_and_the_versions_are_shown_without_those_that_do_not_o
     ran = alice.run("history", "team")
     assert f"The entry {id_[:8]}, removed from 'team' by alice" in ran.fails(7)
     assert b"gone.txt" in ran.out
+    ran = alice.run("trash", "list", "team")
+    assert f"The entry {id_[:8]}, removed from 'team' by alice" in ran.fails(7)
+    assert b"team/gone.txt" in ran.out
+    alice.run("trash", "empty", "--yes", "--id", id_).succeeds()
+    alice.run("history", "team").succeeds()
     alice.run("restore", "team/gone.txt").succeeds()
     assert alice.cat("team/gone.txt") == b"gone"
     # A garbage version of a file, and a good one after it.

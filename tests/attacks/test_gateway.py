@@ -16,7 +16,7 @@ import pytest
 from fsclient.app import App
 from fsclient.gateway.content import SealedContent
 from fsclient.gateway.keys import ensure_keys
-from fsclient.gateway.server import MOST_STRANGERS
+from fsclient.gateway.server import MOST_KNOWN, MOST_STRANGERS
 from fskit.sftp.codes import OpenFlag, Request, Response, StatusCode
 from fskit.sftp.packets import Attributes, Fields, Packets, packet, string, u32, u64
 from fskit.ssh import LONGEST_PACKET
@@ -25,6 +25,7 @@ from fsproto.names import parse_path
 from fsproto.sealed import stream
 from tests.support.client_processes import Client
 from tests.support.gateways import RunningGateway, at, gateway
+from tests.support.world import until
 
 MIB = 1 << 20
 _NO_ATTRIBUTES = Attributes().packed()
@@ -88,7 +89,7 @@ def raw(running) -> Iterator[Raw]:
         yield Raw(transport).begin()
 
 
-def test_nobody_gets_in_without_the_key(running, tmp_path):
+def test_a_login_without_the_key_is_refused(running, tmp_path):
     where = running.address.host, running.address.port
     other = paramiko.Ed25519Key.from_private_key_file(str(ensure_keys(tmp_path).client_key))
     host = paramiko.Ed25519Key.from_private_key_file(str(running.parts.keys.host_key))
@@ -107,7 +108,7 @@ def test_nobody_gets_in_without_the_key(running, tmp_path):
             transport.open_session(timeout=5)
 
 
-def test_whoever_is_in_gets_no_shell_and_no_way_out(running):
+def test_the_gateway_offers_no_shell_and_no_forwarding(running):
     with running.ssh() as transport:
         with pytest.raises(paramiko.ChannelException):
             transport.open_channel("direct-tcpip", ("127.0.0.1", 1), ("127.0.0.1", 2))
@@ -132,7 +133,7 @@ def test_the_keys_are_for_their_owner_alone(running):
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0"])
-def test_it_listens_for_other_machines_only_when_told_to(running, address):
+def test_it_listens_for_other_machines_only_with_the_option(running, address):
     done = running.client.quick("gateway", "--listen", address)
     done.fails(6, "OTHER MACHINES COULD CONNECT", "--allow-remote")
 
@@ -222,7 +223,7 @@ def test_names_that_cannot_be_are_refused_in_a_sentence(raw, name):
         assert sentence.isprintable()
 
 
-def test_what_cannot_be_read_is_said_to_be_so_and_the_next_is_served(raw):
+def test_a_malformed_packet_gets_an_error_and_the_next_one_is_served(raw):
     for kind, payload in (
         (Request.OPEN, b""),
         (Request.READ, u32(0xFFFFFFFF)),
@@ -247,7 +248,7 @@ def test_a_conversation_that_makes_no_sense_ends(running):
                 raw.next()
 
 
-def test_no_more_is_opened_than_there_is_room_for(raw):
+def test_open_handles_are_limited(raw):
     raw.status(Request.MKDIR, string("opened"), _NO_ATTRIBUTES)
     handles = []
     while True:
@@ -261,7 +262,7 @@ def test_no_more_is_opened_than_there_is_room_for(raw):
     assert raw.ask(Request.OPENDIR, string("opened"))[0] == Response.HANDLE
 
 
-def test_whoever_reads_a_forged_file_to_its_end_is_told(running, tmp_path):
+def test_a_forged_file_is_reported_at_its_end(running, tmp_path):
     data = random.Random(2).randbytes(3 * MIB)
     (tmp_path / "f").write_bytes(data)
     running.client.quick("put", str(tmp_path / "f"), "forged").ok()
@@ -294,7 +295,7 @@ def test_a_forged_segment_is_not_read(running, tmp_path):
     running.client.quick("put", str(tmp_path / "f"), "d/f").ok()
     files = running.filesystem()
     handle = files.opened.open(at("d/f"), OpenFlag.READ)
-    contents = handle.reading._contents
+    contents = handle.content._contents
     with pytest.raises(IntegrityError):
         contents.open(0, memoryview(bytes(MIB)))
     with pytest.raises(IntegrityError):
@@ -305,13 +306,26 @@ def test_a_forged_segment_is_not_read(running, tmp_path):
 # --- other users of the machine, who have no key
 
 
-def test_strangers_who_wait_do_not_keep_the_owner_out(running):
+def test_waiting_strangers_do_not_block_the_owner(running):
     place = running.address.host, running.address.port
     with contextlib.ExitStack() as opened:
         for _ in range(3 * MOST_STRANGERS):
             opened.enter_context(closing(socket.create_connection(place)))
         with running.ssh() as transport:
             assert transport.is_authenticated()
+
+
+def test_logged_in_connections_have_a_limit_and_the_reason_is_printed_once(running, capfd):
+    with contextlib.ExitStack() as opened:
+        for _ in range(MOST_KNOWN):
+            opened.enter_context(closing(opened.enter_context(running.ssh()).open_session()))
+        for _ in range(3):
+            with pytest.raises(paramiko.AuthenticationException), running.ssh():
+                pass
+        assert capfd.readouterr().err.count("more are refused") == 1
+    until(lambda: len(running.parts.server._guests) == 0, "all of them have ended")
+    with running.sftp() as sftp:
+        sftp.listdir("/")
 
 
 def test_a_packet_without_end_is_refused_before_it_is_read(running):

@@ -77,7 +77,7 @@ class Grows(Lie):
         return said
 
 
-def test_who_is_added_between_showing_and_sealing_gets_nothing(
+def test_a_person_added_between_showing_and_sealing_gets_nothing(
     team: World, night: HostileServer
 ) -> None:
     night.lie = grows = Grows("carol")
@@ -89,7 +89,7 @@ def test_who_is_added_between_showing_and_sealing_gets_nothing(
     assert team.bob.cat("alice:archive/old.txt") == OLD
 
 
-def test_who_joins_later_gets_nothing_until_the_owner_shares_again(
+def test_a_later_member_of_a_group_gets_nothing_until_the_owner_shares_again(
     team: World, night: HostileServer
 ) -> None:
     alice, bob, carol = team.alice, team.bob, team.carol
@@ -138,13 +138,13 @@ def test_a_list_of_people_that_cannot_be_is_refused(team: World, night: HostileS
     assert members(team, "archive") == ["bob"]
 
 
-def test_the_owner_and_who_has_not_enrolled_are_left_out(team: World, night: HostileServer) -> None:
+def test_the_owner_and_people_without_keys_are_left_out(team: World, night: HostileServer) -> None:
     ran = team.alice.run("share", "archive", "@night", "--yes")
     assert ran.status == 0
     assert "dora  has not enrolled yet: left out" in ran.err
     assert "  alice" not in ran.err
     assert members(team, "archive") == ["bob"]
-    for people in (["alice"], ["dora"], [], ["nobody.at.all"]):
+    for people in (["alice"], ["dora"], [], ["unknown.user"]):
         night.lie = Rewrites(Group, lambda _, people=people: Group(people))  # type: ignore[misc]
         team.alice.run("share", "reports/deep", "@night", "--yes").fails(5)
     assert members(team, "reports/deep") is None
@@ -183,7 +183,7 @@ def test_other_keys_for_one_of_a_group_stop_the_whole_share(
     team.bob.run("ls", "alice:archive").fails(5)
 
 
-def test_nobody_of_a_group_is_pinned_before_the_owner_has_said_yes(
+def test_no_member_of_a_group_is_pinned_before_the_owner_confirms(
     team: World, night: HostileServer
 ) -> None:
     (team.alice.profile / "people.db").unlink()
@@ -210,7 +210,7 @@ class Later(Lie):
             self._act()
 
 
-def test_keys_that_are_replaced_behind_the_yes_are_not_sealed_to(
+def test_keys_replaced_after_the_confirmation_are_not_sealed_to(
     team: World, night: HostileServer
 ) -> None:
     own: list[Identity] = []
@@ -221,9 +221,7 @@ def test_keys_that_are_replaced_behind_the_yes_are_not_sealed_to(
     assert members(team, "archive") is None
 
 
-def test_what_is_sealed_is_sealed_to_the_keys_that_were_shown(
-    team: World, night: HostileServer
-) -> None:
+def test_the_share_is_sealed_to_the_keys_that_were_shown(team: World, night: HostileServer) -> None:
     # The server answers truly about all keys the first time, and lies from then on.
     own, asked = Identity.generate("bob", 1, os.urandom), list[BundleOf]()
 
@@ -263,9 +261,7 @@ def changes() -> Iterator[Callable[[MemberList], MemberList]]:
     yield lambda body: with_came(body, [])
 
 
-def test_the_server_cannot_make_up_by_which_group_somebody_came(
-    team: World, night: HostileServer
-) -> None:
+def test_the_server_cannot_invent_the_group_of_a_member(team: World, night: HostileServer) -> None:
     team.alice.run("share", "archive", "@night", "--yes").succeeds()
     for how in changes():
         night.lie = Rewrites(Shared, lambda said, how=how: bent(said, how))  # type: ignore[misc]

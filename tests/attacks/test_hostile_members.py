@@ -29,7 +29,7 @@ from fsproto.names import parse_path
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, VerifiedState, sign_state, state_hash
-from fsproto.sealed.manifest import Manifest, seal_metadata, sign_manifest
+from fsproto.sealed.manifest import Manifest, Metadata, Mode, seal_metadata, sign_manifest
 from fsproto.signed import payload_hash, sign
 from fsproto.types import NodeKey
 from tests.support.hostile_server import HostileServer
@@ -160,21 +160,17 @@ def nest(session: Session, top: str, count: int, name: str = "d") -> list[KeyedN
     return made
 
 
-@pytest.mark.parametrize("count", [MAX_PATH_PARTS, 200])
+@pytest.mark.long
 def test_a_writer_cannot_nest_folders_deeper_than_a_path(
-    team: World, server: HostileServer, count: int
-) -> None:
-    with team.bob.session() as session, pytest.raises(NotAllowedError, match=TOO_DEEP):
-        nest(session, "alice:reports", count)
-    team.alice.run("unshare", "reports", "bob", "--now").succeeds()
-
-
-def test_what_is_as_deep_as_a_path_can_be_takes_new_keys_and_no_file(
     team: World, server: HostileServer
 ) -> None:
+    """What is as deep as a path can be takes new keys, and no folder and no file."""
     with team.bob.session() as session:
         # `reports` is the first name on the path.
         made = nest(session, "alice:reports", MAX_PATH_PARTS - 1)
+        for count in (1, 20):
+            with pytest.raises(NotAllowedError, match=TOO_DEEP):
+                nest(session, "alice:reports" + (MAX_PATH_PARTS - 1) * "/d", count)
         forger = Forger(session)
         content, blob = forger.blob()
         manifest = forger.manifest(made[-1], "file", content)
@@ -195,7 +191,8 @@ def test_what_is_as_deep_as_a_path_can_be_takes_new_keys_and_no_file(
     assert top.keyed.generation == 2
 
 
-def test_a_writer_cannot_move_a_folder_so_that_what_is_in_it_is_too_deep(
+@pytest.mark.long
+def test_a_writer_cannot_move_a_folder_so_that_its_content_is_too_deep(
     team: World, server: HostileServer
 ) -> None:
     bob = team.bob
@@ -212,7 +209,7 @@ def test_a_writer_cannot_move_a_folder_so_that_what_is_in_it_is_too_deep(
     team.alice.run("unshare", "reports", "bob", "--now").succeeds()
 
 
-# --- keys that nobody can seal to
+# --- unusable keys
 
 
 @pytest.mark.parametrize("field", ["rsa", "kem"])
@@ -225,7 +222,8 @@ def test_a_member_cannot_rotate_to_keys_that_are_none(
     bundle = sign(new.signing, labels.SIGN_BUNDLE, replace(new.bundle.body, **{field: junk}))
     with carol.session() as session:
         state = session.tree.view(session.tree.root.keyed, []).state
-        tree = renewed_root(session.tree.root, state, new, b"")
+        keyed = session.tree.root.keyed.renewed(os.urandom)
+        tree = renewed_root(session.tree.root, keyed, state, new, b"").sent
     word = sign_rotation(
         old.signing, old.bundle.hash, payload_hash(labels.HASH_BUNDLE, bundle.payload)
     )
@@ -235,7 +233,7 @@ def test_a_member_cannot_rotate_to_keys_that_are_none(
     alice.run("unshare", "reports", "bob").succeeds()
 
 
-# --- nobody takes what is in a folder from the others by giving it false keys
+# --- a writer cannot take a folder from the others by giving it false keys
 
 
 def false_keys(session: Session, found: TreeNode, *, honest: bool, linked: bool = True) -> Commit:
@@ -298,7 +296,7 @@ def test_a_writer_cannot_commit_to_other_keys_of_a_folder(
     assert team.alice.cat("reports/deep/d.txt") == DEEP_FILE
 
 
-def test_false_former_keys_are_found_and_what_they_replaced_is_kept(
+def test_false_former_keys_are_found_and_the_true_ones_are_kept(
     team: World, server: HostileServer
 ) -> None:
     team.alice.run("unshare", "reports", "carol").succeeds()
@@ -315,7 +313,7 @@ def test_false_former_keys_are_found_and_what_they_replaced_is_kept(
         assert reports.open_link(kept[0]).key == found.keyed.key
 
 
-@pytest.mark.parametrize("linked", [True, False], ids=["a key of his", "a key of nobody"])
+@pytest.mark.parametrize("linked", [True, False], ids=["a key of his", "an unknown key"])
 def test_a_folder_that_a_writer_holds_to_ransom_is_restored(
     team: World, server: HostileServer, linked: bool
 ) -> None:
@@ -351,6 +349,7 @@ def test_a_file_whose_newest_version_does_not_open_is_restored(
             metadata=os.urandom(len(found.manifest.body.metadata)),
             author=forger.user,
             author_key=forger.key.public,
+            log_head=forger.log_head,
         )
         made = sign_manifest(forger.key, body)
         signer = {"author": forger.user, "author_key": forger.key.public}
@@ -374,3 +373,44 @@ def test_only_the_last_manifest_of_each_key_of_a_folder_is_kept(
         rows = db.execute("SELECT payload FROM manifests WHERE node_id = ?", (node,)).fetchall()
     kept = [unpack(payload, Manifest) for (payload,) in rows]
     assert [body.generation for body in kept] == [1, 2]
+
+
+# --- times that cannot be true
+
+
+FIRST_NS, LAST_NS, OLD_NS = -(1 << 63), (1 << 63) - 1, -62_000_000_000
+"""The first time that metadata can hold, in the year 1677; the last, in 2262; and one in 1969."""
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "mtime_ns"), [(0, FIRST_NS), (1 << 62, OLD_NS), ((1 << 63) - 1, LAST_NS)]
+)
+def test_times_that_cannot_be_true_do_no_harm(
+    team: World, server: HostileServer, time_ms: int, mtime_ns: int
+) -> None:
+    alice, bob = team.alice, team.bob
+    node = new_node(os.urandom)
+    metadata = Metadata("absurd", 0, mtime_ns, Mode.REGULAR, None)
+    sealed = seal_metadata(node.metadata_key, node.node, 1, 1, metadata, random=os.urandom)
+    with bob.session() as session:
+        forger, folder = Forger(session), session.tree.find(parse_path("alice:reports")).keyed
+        made = forger.manifest(
+            folder, "absurd", None, None, node=node, metadata=sealed, time_ms=time_ms
+        )
+        content, blob = forger.blob()
+        file = forger.manifest(folder, "file", content, time_ms=time_ms)
+        signer = {"author": forger.user, "author_key": forger.key.public, "time_ms": time_ms}
+        states = [forger.state(folder, made, file, **signer), forger.first_state(node)]
+        commit = Commit(states, [made.signed, file.signed], [], [blob], [])
+        assert session.connection.call(commit, Done) == Done()
+    shown = alice.run("ls", "-l", "reports").succeeds().decode()
+    assert "  absurd/\n" in shown
+    assert ("unknown time" in shown) is (mtime_ns == FIRST_NS)
+    history = alice.run("history", "reports/file").succeeds().decode()
+    assert ("unknown time" in history) is (time_ms > 0)
+    for command in (("doctor",), ("tree", "reports"), ("find", "reports"), ("rm", "reports/file")):
+        alice.run(*command).succeeds()
+    alice.run("get", "reports", alice.folder / "here").succeeds()
+    assert (alice.folder / "here" / "absurd").is_dir()
+    alice.run("rm", "-r", "reports/absurd").succeeds()
+    assert b"absurd/" in alice.run("history", "reports").succeeds()

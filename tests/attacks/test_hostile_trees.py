@@ -1,7 +1,7 @@
 """Hostile trees that try to write outside the target folder of a get.
 
-Anybody who can write to a folder can make such a tree for others to get. Each test gets a tree into
-the folder `into`. The folder `outside` is next to it, and no tree may change anything there.
+Every writer of a folder can make such a tree, and other people may get it. Each test gets a tree
+into the folder `into`. The folder `outside` is next to it, and no tree may change anything there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.hostile_server import HostileServer
 from tests.support.raw_client import Forger
 from tests.support.world import Person, Ran, World
 
-CONFLICT, SECURITY = 8, 7
+NOT_ALLOWED, SECURITY, CONFLICT = 6, 7, 8
 
 
 @dataclass
@@ -135,7 +135,7 @@ def test_a_chain_of_links_leads_no_file_out(ground):
     assert (ground.into / "tree/3").read_bytes() == b"3"
 
 
-def test_a_folder_that_becomes_a_link_stays_and_what_was_in_it_too(ground):
+def test_a_folder_that_becomes_a_link_keeps_its_content(ground):
     ground.put(("x/in", b"in"))
     ground.get("get", "tree").succeeds()
     ground.put(("x", str(ground.outside)))
@@ -234,4 +234,17 @@ def test_a_link_that_cannot_be_one_is_refused_and_the_rest_is_got(ground, target
         uploader.close()
     for way in WAYS:
         assert "has an invalid target" in ground.get(*way).fails(SECURITY)
+        assert sorted(path.name for path in (ground.into / "tree").iterdir()) == ["fine", "zz"]
+
+
+def test_a_link_too_long_for_this_system_is_named_and_the_rest_is_got(ground):
+    ground.put(("fine", b"fine"), ("zz", b"zz"))
+    with ground.alice.session() as session:
+        uploader = BatchUploader(session, Progress(Ui(quiet=True), "put", "put"))
+        tree = session.tree.find(parse_path("tree")).keyed
+        uploader.put(tree, "link", None, Claimed(b"x" * 4096))
+        uploader.flush()
+        uploader.close()
+    for way in WAYS:
+        assert "tree/link' would be a symbolic link" in ground.get(*way).fails(NOT_ALLOWED)
         assert sorted(path.name for path in (ground.into / "tree").iterdir()) == ["fine", "zz"]

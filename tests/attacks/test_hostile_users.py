@@ -15,8 +15,16 @@ from msgspec.structs import replace
 
 from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
+from fsproto.errors import SecurityError
 from fsproto.keys.tree import new_node
-from fsproto.limits import MAX_COMMIT_NODES, MAX_CONTROL, MAX_RECORD, MAX_UPLOADS, SEGMENT_SIZE
+from fsproto.limits import (
+    MAX_COMMIT_NODES,
+    MAX_CONTROL,
+    MAX_LOGIN,
+    MAX_RECORD,
+    MAX_UPLOADS,
+    SEGMENT_SIZE,
+)
 from fsproto.messages import Message
 from fsproto.messages.account import Enroll, GetStatus, Status, TreeRoot, Welcome
 from fsproto.messages.base import Done, Failure
@@ -71,7 +79,7 @@ def _all_stays_as_it_is(world: World, liar: HostileServer) -> Iterator[None]:
     yield
     assert committed(world) == before
     assert world.bob.run("cat", "notes.txt").status == 0
-    until(lambda: not world.staged(), "what was begun was forgotten")
+    until(lambda: not world.staged(), "the server has deleted the staged data")
 
 
 def committed(world: World) -> list[tuple[Any, ...]]:
@@ -131,7 +139,7 @@ def upload(raw: RawClient, blob: bytes) -> Content:
 # --- other people's files and folders
 
 
-def test_nobody_looks_into_anothers_folder(alice: RawClient, theirs: Session) -> None:
+def test_a_user_cannot_list_anothers_folder(alice: RawClient, theirs: Session) -> None:
     root = theirs.tree.root.keyed
     assert alice.refusal(List(root.node)) == "not-found"
     assert alice.refusal(Lookup(root.node, [root.token("notes.txt")])) == "not-found"
@@ -139,7 +147,9 @@ def test_nobody_looks_into_anothers_folder(alice: RawClient, theirs: Session) ->
     assert alice.ask(List(NOBODYS)) == alice.ask(List(root.node))
 
 
-def test_nobody_downloads_anothers_file(alice: RawClient, world: World, places: Places) -> None:
+def test_a_user_cannot_download_anothers_file(
+    alice: RawClient, world: World, places: Places
+) -> None:
     their_file, mine = world.bob.find("draft.bin").manifest.body, places["draft.bin"].manifest.body
     assert their_file.content is not None
     assert mine.content is not None
@@ -148,7 +158,7 @@ def test_nobody_downloads_anothers_file(alice: RawClient, world: World, places: 
     assert alice.refusal(Download(their_file.node, mine.content.root, 0)) == "not-found"
 
 
-def test_nobody_writes_into_anothers_folder(
+def test_a_user_cannot_write_into_anothers_folder(
     alice: RawClient, forger: Forger, theirs: Session
 ) -> None:
     # Even with the secrets that only bob knows: the key of his folder, its version and its hash.
@@ -166,7 +176,7 @@ def test_nobody_writes_into_anothers_folder(
         assert alice.refusal(Commit([state], [], [removal], [], [])) == "not-found"
 
 
-def test_nobody_takes_anothers_file_into_their_own_folder(
+def test_a_user_cannot_move_anothers_file_into_their_folder(
     alice: RawClient, forger: Forger, world: World, places: Places
 ) -> None:
     their_file, home = world.bob.find("notes.txt"), places["/"].keyed
@@ -176,7 +186,7 @@ def test_nobody_takes_anothers_file_into_their_own_folder(
     assert world.bob.find("notes.txt").manifest.hash == their_file.manifest.hash
 
 
-def test_nobody_names_content_that_another_has_uploaded(
+def test_a_user_cannot_commit_anothers_content(
     alice: RawClient, bob: RawClient, forger: Forger, places: Places, world: World
 ) -> None:
     content = upload(bob, b"bob's")
@@ -185,7 +195,7 @@ def test_nobody_names_content_that_another_has_uploaded(
     assert alice.refusal(forger.put(places["/"].keyed, uploaded=kept)) == "not-found"
 
 
-def test_nobody_signs_with_anothers_key(
+def test_a_signature_with_anothers_key_is_refused(
     alice: RawClient, forger: Forger, theirs: Session, places: Places
 ) -> None:
     forger.key = theirs.identity.signing
@@ -294,7 +304,7 @@ def test_one_name_is_not_given_to_two(alice: RawClient, forger: Forger, places: 
     assert alice.refusal(commit) == "protocol"
 
 
-def test_what_is_not_there_cannot_be_removed(
+def test_a_missing_entry_cannot_be_removed(
     alice: RawClient, forger: Forger, places: Places
 ) -> None:
     home = places["/"].keyed
@@ -392,7 +402,7 @@ def test_new_folders_cannot_lie_in_one_another(alice: RawClient, forger: Forger)
     assert alice.refusal(Commit(states, [m.signed for m in pair], [], [], [])) == "not-allowed"
 
 
-def test_what_moves_must_leave_its_old_folder(
+def test_a_moved_node_must_leave_its_old_folder(
     alice: RawClient, forger: Forger, places: Places
 ) -> None:
     file, archive = places["reports/q1.txt"], places["archive"].keyed
@@ -460,7 +470,7 @@ def test_segments_must_come_as_they_are_numbered(
     ("root", "size"),
     [(None, 6), (None, 4), (None, 0), (None, 1 << 63), (bytes(32), 5), (b"short", 5)],
 )
-def test_an_upload_must_be_what_it_is_said_to_be(
+def test_an_upload_must_have_the_stated_root_and_size(
     alice: RawClient, world: World, root: bytes | None, size: int
 ) -> None:
     kept = world.kept()
@@ -494,7 +504,7 @@ def test_two_uploads_cannot_have_one_number(alice: RawClient) -> None:
     assert alice.receive() == Control(request, Done())
 
 
-def test_uploads_that_are_begun_and_never_ended_are_few(alice: RawClient, world: World) -> None:
+def test_started_and_unfinished_uploads_are_limited(alice: RawClient, world: World) -> None:
     first, *_ = [begin(alice)[0] for _ in range(3000)]
     end = alice.send(GetStatus())
     refused = 0
@@ -510,7 +520,7 @@ def test_uploads_that_are_begun_and_never_ended_are_few(alice: RawClient, world:
     assert alice.receive() == Control(request, Done())
 
 
-def test_an_upload_that_was_never_begun_does_not_end(alice: RawClient) -> None:
+def test_the_end_of_an_upload_that_never_started_is_refused(alice: RawClient) -> None:
     assert alice.refusal(UploadEnd(Root(bytes(32)), 1)) == "protocol"
     assert alice.refusal(UploadAbort()) == "protocol"
     alice.send_segment(77, 0, b"into nothing")
@@ -525,14 +535,14 @@ def test_a_salt_has_its_size(alice: RawClient, length: int) -> None:
 # --- messages that are not valid here
 
 
-def test_what_only_a_server_says_is_refused(alice: RawClient) -> None:
+def test_messages_that_only_a_server_sends_are_refused(alice: RawClient) -> None:
     tree = TreeRoot(NO_SIGNATURE, NO_SIGNATURE, NO_SIGNATURE)
     found = Found(NO_SIGNATURE, b"", [])
     messages: list[Message] = [
         Done(),
-        Failure("integrity", "No."),
+        Failure("integrity", "No.", "", 0),
         Welcome("alice", None, 0, 0, tree, NO_SIGNATURE, []),
-        Status("", 0, 0, 0, 0, 0, None, None),
+        Status("", 0, 0, 0, 0, 0, None, None, False, 0),
         found,
         Entries([]),
         Listed(NO_SIGNATURE),
@@ -543,10 +553,10 @@ def test_what_only_a_server_says_is_refused(alice: RawClient) -> None:
         assert alice.refusal(message) == "protocol"
 
 
-def test_nobody_logs_in_twice(alice: RawClient, world: World) -> None:
+def test_a_second_login_on_a_connection_is_refused(alice: RawClient, world: World) -> None:
     assert alice.refusal(alice.login(world.bob)) == "protocol"
     tree = TreeRoot(NO_SIGNATURE, NO_SIGNATURE, NO_SIGNATURE)
-    assert alice.refusal(Enroll("bob", b"", "", NO_SIGNATURE, tree)) == "protocol"
+    assert alice.refusal(Enroll("bob", b"", "", NO_SIGNATURE, tree, "")) == "protocol"
     assert isinstance(alice.ask(GetStatus()), Status)
 
 
@@ -556,7 +566,9 @@ def test_names_of_a_wrong_length_are_refused(alice: RawClient, places: Places) -
         assert alice.refusal(Lookup(home, [Token(token)])) == "protocol"
     for node in (b"", b"short", bytes(100_000)):
         assert alice.refusal(List(NodeId(node))) == "not-found"
-        assert alice.refusal(Download(NodeId(node), Root(node), 0)) == "not-found"
+        too_long = len(node) > MAX_LOGIN
+        refused = "protocol" if too_long else "not-found"
+        assert alice.refusal(Download(NodeId(node), Root(node), 0)) == refused
 
 
 def test_a_record_beyond_the_limit_ends_the_connection(alice: RawClient) -> None:
@@ -572,7 +584,7 @@ def test_a_record_beyond_the_limit_ends_the_connection(alice: RawClient) -> None
         pytest.param(b"\x01", id="half a header"),
         pytest.param(b"\x01\0\0\0\1", id="no message"),
         pytest.param(b"\x01\0\0\0\1\xc1", id="no msgpack"),
-        pytest.param(b"\x01\0\0\0\1\x91\xa6nobody", id="a message nobody knows"),
+        pytest.param(b"\x01\0\0\0\1\x91\xa6nobody", id="an unknown message"),
         pytest.param(b"\x01\0\0\0\1" + b"\x91" * 900_000, id="a very deep one"),
         pytest.param(b"\x01\0\0\0\1" + bytes(MAX_CONTROL + 1), id="a message too long"),
         pytest.param(b"\x01\0\0\0\1\x93\xa6lookup\xc4\1x\xdd\xff\xff\xff\xff", id="4G tokens"),
@@ -599,9 +611,38 @@ def test_a_record_that_cannot_be_read_ends_the_connection(
         pytest.param(lambda raw: raw.send_plain(b""), id="nothing"),
     ],
 )
-def test_nothing_is_done_for_who_did_not_log_in(
+def test_requests_before_the_login_are_refused(
     world: World, liar: HostileServer, first: Callable[[RawClient], object]
 ) -> None:
     with RawClient(liar.address, world.alice.added["enroll_link"].partition("host-key=")[2]) as raw:
         first(raw)
         assert raw.is_ended()
+
+
+# --- words
+
+
+REFUSED: dict[str, Callable[[Forger, TreeNode], Commit]] = {
+    "a state of another author": lambda forger, top: forger.put(
+        top.keyed, author="bob", author_key=bytes(32)
+    ),
+    "an unsigned manifest": lambda forger, top: replace(
+        forger.put(top.keyed), manifests=[NO_SIGNATURE]
+    ),
+    "an unreadable state": lambda forger, top: replace(
+        forger.put(top.keyed), states=[NO_SIGNATURE]
+    ),
+    "a malformed manifest": lambda forger, top: forger.put(top.keyed, names_since=9),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_refused_request_is_not_called_an_answer_of_the_server(world: World, what: str) -> None:
+    with world.alice.session() as session:
+        commit = REFUSED[what](Forger(session), session.tree.root)
+        with pytest.raises(SecurityError) as refused:
+            session.connection.call(commit, Done)
+    said = refused.value.sentence
+    assert said.startswith("The server refused a request: ")
+    assert "from the server" not in said
+    assert "server sent" not in said

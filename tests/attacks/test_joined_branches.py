@@ -110,3 +110,29 @@ def test_a_person_accepts_the_key_log_of_a_restored_backup(world: World, tmp_pat
         world.alice.run("doctor", "/").fails(7)
         world.alice.run("doctor", "/", "--accept-key-log", "--yes").succeeds()
         world.alice.run("ls").succeeds()
+
+
+def test_a_share_that_is_newer_than_the_restored_backup_is_accepted_as_gone(
+    world: World, tmp_path: Path
+) -> None:
+    restored = shutil.copytree(world.home, tmp_path / "restored")
+    alice = world.alice
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        alice.run("share", "reports", "bob").succeeds()
+        alice.run("share", "notes.txt", "bob").succeeds()
+        alice.run("shares").succeeds()
+    with HostileServer(restored) as server:
+        world.meet(server.address)
+        assert "WITHHOLDS" in alice.run("share", "archive", "bob").fails(7)
+        shown = alice.run("doctor", "/")
+        shown.fails(7)
+        for path in ("reports", "notes.txt"):
+            assert f"{path}: the member list is missing".encode() in shown.out
+        alice.run("doctor", "reports", "--accept", "--yes").succeeds()
+        alice.run("ls", "reports").succeeds()
+        assert "'notes.txt'" in alice.run("share", "archive", "bob").fails(7)
+        alice.run("doctor", "/", "--accept", "--yes").succeeds()
+        for path in ("reports", "notes.txt", "archive"):
+            alice.run("share", path, "bob").succeeds()
+        assert world.bob.cat("alice:notes.txt")

@@ -24,7 +24,7 @@ def test_a_clock_that_jumps_a_year_ends_sessions_and_loses_nothing(
     assert alice.cat("notes.txt") == NOTES
 
 
-def test_a_code_of_a_future_clock_locks_nobody_out_once_the_secret_is_replaced(
+def test_a_code_of_a_future_clock_locks_no_one_out_after_a_new_secret(
     world: World, liar: HostileServer
 ):
     alice, clock = world.alice, world.alice.app.clock

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
+from fsd.policies import LoginPolicy
 from fsproto import crypto
 from fsproto.keylog.entries import KeyLogEntry, entry_bytes
 from fsproto.keys.key_file import open_identity
+from fsproto.messages.account import Welcome
 from fsproto.messages.base import Done, Failure
 from fsproto.messages.files import Found
 from fsproto.messages.keylog import LogEntries
@@ -41,7 +46,7 @@ def test_new_keys_open_and_sign_what_the_old_ones_did(world: World, liar: Hostil
     assert bob.cat("mine") == b"mine"
 
 
-def test_who_shares_seals_to_the_new_keys_and_then_the_old_ones_are_not_needed(
+def test_a_new_share_is_sealed_to_the_new_keys_and_needs_no_old_ones(
     world: World, liar: HostileServer
 ) -> None:
     alice, bob = world.alice, world.bob
@@ -63,7 +68,7 @@ def test_where_it_is_not_known_whether_the_keys_were_replaced_the_next_login_tel
     world: World, liar: HostileServer
 ) -> None:
     alice, before = world.alice, fingerprint(world.alice.profile)
-    liar.lie = Rewrites(Done, lambda _: Failure("internal", "It went wrong."))
+    liar.lie = Rewrites(Done, lambda _: Failure("internal", "It went wrong.", "", 0))
     alice.run("--otp", alice.app.fresh(), "keys", "rotate").fails(1)
     liar.lie = Lie()
     assert (alice.profile / "identity.next").exists()
@@ -129,3 +134,30 @@ def test_a_key_that_was_replaced_signs_nothing_new(world: World, liar: HostileSe
     liar.lie = Rewrites(Found, bent)
     told = bob.run("cat", "alice:reports/deep/d").fails(7)
     assert "WERE REPLACED" in told
+
+
+def test_after_too_many_rotations_the_hint_has_the_local_time_of_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "XST-05:45")
+    time.tzset()
+    try:
+        with HostileServer(world.home, logins=LoginPolicy(rotations_a_day=1)) as server:
+            world.meet(server.address)
+            before_s = time.time()
+            world.bob.run("--otp", world.bob.app.fresh(), "keys", "rotate").succeeds()
+            said = world.bob.run("--otp", world.bob.app.fresh(), "keys", "rotate").fails(6)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert "once in the last 24 hours" in said
+    there = datetime.fromtimestamp(before_s, UTC) + timedelta(days=1, hours=5, minutes=45)
+    shown = {f"{there + timedelta(minutes=late):%Y-%m-%d %H:%M}" for late in range(3)}
+    assert any(f"It is possible again at {each}." in said for each in shown), said
+
+
+def test_a_hint_of_the_server_reaches_the_user(world: World, liar: HostileServer) -> None:
+    liar.lie = Rewrites(Welcome, lambda _: Failure("not-allowed", "It is not.", "Ask Bob.", 0))
+    said = world.alice.run("ls").fails(6)
+    assert "It is not." in said
+    assert "Ask Bob." in said

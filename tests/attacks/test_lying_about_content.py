@@ -23,7 +23,7 @@ from tests.support.hostile_server import (
     assert_refused,
     honest_again,
 )
-from tests.support.world import DRAFT, FILES, NOTES, World
+from tests.support.world import DRAFT, FILES, NOTES, PLAN, World
 
 Places = dict[str, TreeNode]
 QUARTERS = [content for path, content in FILES["alice"].items() if path.startswith("reports")]
@@ -119,7 +119,7 @@ def test_segments_of_an_older_version_are_refused(world: World, liar: HostileSer
         assert_refused(world.alice, path="draft.bin")
 
 
-def test_segments_of_somebody_elses_file_are_refused(world: World, liar: HostileServer) -> None:
+def test_segments_of_another_persons_file_are_refused(world: World, liar: HostileServer) -> None:
     kept: list[bytes] = []
 
     def keep(true: list[bytes]) -> list[bytes]:
@@ -182,3 +182,51 @@ def test_segments_under_other_numbers_are_refused(world: World, liar: HostileSer
 
     liar.lie = Renumbers()
     assert_refused(world.alice, path="plan.bin")
+
+
+damaged = pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(lambda s: [*s[:2], turned(s[2])], id="another tag"),
+        pytest.param(lambda s: s[:2], id="without the last"),
+        pytest.param(lambda s: [s[0], s[2], s[1]], id="the last two swapped"),
+    ],
+)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@damaged
+def test_no_copy_is_made_of_content_that_does_not_verify(
+    world: World,
+    liar: HostileServer,
+    monkeypatch: pytest.MonkeyPatch,
+    how: Callable[[list[bytes]], list[bytes]],
+    in_memory: bool,
+) -> None:
+    if not in_memory:
+        monkeypatch.setattr("fsclient.operations.copy.IN_MEMORY", 1000)
+    liar.lie = RewritesSegments(how)
+    world.alice.run("cp", "plan.bin", "copy.bin").fails(7)
+    honest_again(world, liar)
+    assert b"copy.bin" not in world.alice.run("ls").succeeds()
+    world.alice.run("cp", "plan.bin", "copy.bin").succeeds()
+    assert world.alice.cat("copy.bin") == PLAN
+
+
+@damaged
+def test_a_file_that_comes_over_a_connection_of_its_own_is_verified_too(
+    world: World,
+    liar: HostileServer,
+    monkeypatch: pytest.MonkeyPatch,
+    how: Callable[[list[bytes]], list[bytes]],
+) -> None:
+    monkeypatch.setattr("fsclient.transfer.down.many.WORTH_KEEPING", 1000)
+    liar.lie = RewritesSegments(how)
+    into = world.alice.folder / "into"
+    into.mkdir()
+    ran = world.alice.run("get", "--jobs", "2", "plan.bin", "notes.txt", f"{into}/")
+    assert ran.status == 7
+    assert [path.name for path in into.iterdir()] == ["notes.txt"]
+    honest_again(world, liar)
+    world.alice.run("get", "--jobs", "2", "plan.bin", f"{into}/").succeeds()
+    assert (into / "plan.bin").read_bytes() == PLAN

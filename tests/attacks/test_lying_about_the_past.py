@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -62,17 +63,55 @@ def overheard(liar: HostileServer, kind: type[Message], do: Callable[[], object]
     return said
 
 
-@pytest.fixture
-def past(world: World, liar: HostileServer) -> Past:
-    """Four versions of two files."""
+@pytest.fixture(scope="module")
+def first_past(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Past]:
+    """A world to copy, in which alice has four versions of two files."""
+    world = first_world.copy(tmp_path_factory.mktemp("past"))
     alice = world.alice
-    for number in range(2, 5):
-        alice.put("notes.txt", ANOTHER.encode() + b"%d" % number).succeeds()
-        alice.run("put", alice.write("q", b"q1 %d" % number), "reports/q1.txt").succeeds()
-    notes = overheard(liar, History, lambda: alice.run("history", "notes.txt").succeeds())
-    other = overheard(liar, History, lambda: alice.run("history", "reports/q1.txt").succeeds())
+    with HostileServer(world.home) as liar:
+        world.meet(liar.address)
+        for number in range(2, 5):
+            alice.put("notes.txt", ANOTHER.encode() + b"%d" % number).succeeds()
+            alice.run("put", alice.write("q", b"q1 %d" % number), "reports/q1.txt").succeeds()
+        notes = overheard(liar, History, lambda: alice.run("history", "notes.txt").succeeds())
+        other = overheard(liar, History, lambda: alice.run("history", "reports/q1.txt").succeeds())
     assert len(notes.manifests) == len(other.manifests) == 3
-    return Past(notes.manifests, other.manifests)
+    return world, Past(notes.manifests, other.manifests)
+
+
+@pytest.fixture
+def past(first_past: tuple[World, Past]) -> Past:
+    """Four versions of two files, which are in `world`."""
+    return first_past[1]
+
+
+@pytest.fixture(scope="module")
+def first_gone(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Gone]:
+    """A world to copy, in which alice has removed `notes.txt`."""
+    world = first_world.copy(tmp_path_factory.mktemp("gone"))
+    with HostileServer(world.home) as liar:
+        world.meet(liar.address)
+        world.alice.put("notes.txt", b"newer").succeeds()
+        world.alice.run("rm", "notes.txt").succeeds()
+        removed = overheard(liar, Removed, lambda: world.alice.run("history", "/").succeeds())
+    (gone,) = removed.gone
+    return world, gone
+
+
+@pytest.fixture
+def gone(first_gone: tuple[World, Gone]) -> Gone:
+    """The removal of `notes.txt` from `world`, as an honest server reports it."""
+    return first_gone[1]
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, first_world: World, tmp_path: Path) -> World:
+    """A fresh copy of the world of `past` or `gone`, or of the first world."""
+    for name in ("past", "gone"):
+        if name in request.fixturenames:
+            made: World = request.getfixturevalue(f"first_{name}")[0]
+            return made.copy(tmp_path)
+    return first_world.copy(tmp_path)
 
 
 def says(liar: HostileServer, *manifests: Signed, more: bool = False) -> None:
@@ -147,7 +186,7 @@ def test_no_version_can_be_made_up(world: World, liar: HostileServer, past: Past
     world.alice.run("history", "notes.txt").fails(7)
 
 
-def test_older_versions_can_be_withheld_and_it_is_told(
+def test_withheld_older_versions_are_reported(
     world: World, liar: HostileServer, past: Past
 ) -> None:
     says(liar, past.notes[0])
@@ -157,7 +196,7 @@ def test_older_versions_can_be_withheld_and_it_is_told(
     assert "The server no longer has version 2" in complaint
     says(liar)
     assert b"before 4" in world.alice.run("history", "notes.txt").succeeds()
-    liar.lie = Rewrites(History, lambda _: Failure("not-found", "There is no such file."))
+    liar.lie = Rewrites(History, lambda _: Failure("not-found", "There is no such file.", "", 0))
     world.alice.run("history", "notes.txt").fails(8)
 
 
@@ -175,17 +214,6 @@ def test_the_content_of_another_version_is_refused(
 # --- removed files
 
 
-@pytest.fixture
-def gone(world: World, liar: HostileServer) -> Gone:
-    """The removal of `notes.txt`, as an honest server reports it."""
-    world.alice.put("notes.txt", b"newer").succeeds()
-    world.alice.run("rm", "notes.txt").succeeds()
-    removed = overheard(liar, Removed, lambda: world.alice.run("history", "/").succeeds())
-    gone: Gone
-    (gone,) = removed.gone
-    return gone
-
-
 def is_refused(world: World, liar: HostileServer, *gone: Gone, status: int = 7) -> str:
     liar.lie = Rewrites(Removed, lambda _: Removed(list(gone), more=False))
     told = world.alice.run("history", "/").fails(status)
@@ -195,7 +223,7 @@ def is_refused(world: World, liar: HostileServer, *gone: Gone, status: int = 7) 
     return told
 
 
-def test_what_was_removed_never_comes_back_by_itself(
+def test_a_removed_node_never_comes_back_by_itself(
     world: World, liar: HostileServer, gone: Gone
 ) -> None:
     world.alice.run("history", "/").succeeds()
@@ -205,7 +233,7 @@ def test_what_was_removed_never_comes_back_by_itself(
     assert world.alice.cat("notes.txt") == b"newer"
 
 
-def test_what_was_removed_cannot_come_back_as_an_older_version(
+def test_a_removed_node_cannot_come_back_as_an_older_version(
     world: World, liar: HostileServer, gone: Gone
 ) -> None:
     history = overheard(liar, History, lambda: world.alice.run("history", "notes.txt").succeeds())
@@ -233,7 +261,7 @@ def test_the_states_of_a_removal_must_follow_each_other(
     is_refused(world, liar, replace(gone, after=later.after, after_proof=later.after_proof))
 
 
-def test_what_is_there_cannot_be_told_to_be_removed(
+def test_an_existing_node_cannot_be_reported_as_removed(
     world: World, liar: HostileServer, gone: Gone
 ) -> None:
     world.alice.run("restore", "notes.txt").succeeds()
@@ -243,7 +271,7 @@ def test_what_is_there_cannot_be_told_to_be_removed(
     world.alice.run("restore", "notes.txt", "--as", "twice").fails(7)
 
 
-def test_what_was_removed_elsewhere_cannot_come_back_here(
+def test_a_node_removed_in_another_folder_cannot_come_back_here(
     world: World, liar: HostileServer, gone: Gone
 ) -> None:
     liar.lie = Rewrites(Removed, lambda _: Removed([gone], more=False))
@@ -251,7 +279,7 @@ def test_what_was_removed_elsewhere_cannot_come_back_here(
     world.alice.run("restore", "reports/notes.txt").fails(7)
 
 
-def test_what_was_removed_can_be_withheld_and_nothing_else(
+def test_removed_nodes_can_be_withheld_but_not_changed(
     world: World, liar: HostileServer, gone: Gone
 ) -> None:
     is_refused_not_found(world, liar)

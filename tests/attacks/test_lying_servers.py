@@ -88,7 +88,7 @@ def test_a_file_cannot_be_proved_absent_while_it_is_there(
 
 
 def test_absence_cannot_be_claimed_without_a_proof(world: World, liar: HostileServer) -> None:
-    denied = Failure("not-found", "There is no such folder.")
+    denied = Failure("not-found", "There is no such folder.", "", 0)
     liar.lie = Rewrites(Found, lambda _: denied)
     assert_refused(world.alice, status=8)
     # A command that treats "not found" as "removed" must not be fooled.
@@ -164,13 +164,13 @@ def test_the_manifest_of_another_file_is_refused(
     assert_refused(world.alice)
 
 
-def test_the_manifest_of_somebody_elses_file_is_refused(world: World, liar: HostileServer) -> None:
+def test_the_manifest_of_another_persons_file_is_refused(world: World, liar: HostileServer) -> None:
     theirs = world.bob.find("notes.txt").manifest.signed
     liar.lie = Rewrites(Found, lambda found: replace(found, manifests=[theirs]))
     assert_refused(world.alice)
 
 
-def test_a_state_that_somebody_else_signed_is_refused(world: World, liar: HostileServer) -> None:
+def test_a_state_signed_by_another_person_is_refused(world: World, liar: HostileServer) -> None:
     bob = open_identity((world.bob.profile / "identity.key").read_bytes(), None)
 
     def emptied(found: Found) -> Found:
@@ -236,7 +236,9 @@ def test_a_commit_that_is_answered_and_not_made_shows_at_the_next_look(
     assert "OLDER STATE" in assert_refused(world.alice)
 
 
-def test_what_did_not_change_cannot_be_called_changed(world: World, liar: HostileServer) -> None:
+def test_an_unchanged_folder_cannot_be_reported_as_changed(
+    world: World, liar: HostileServer
+) -> None:
     # The client would sign and send the same commit again and again.
     def unchanged(ask: Commit, honestly: Callable[[Message], Message]) -> Message:
         folder = unpack(ask.states[0].payload, FolderState).folder
@@ -246,7 +248,7 @@ def test_what_did_not_change_cannot_be_called_changed(world: World, liar: Hostil
         return Stale([found])
 
     liar.lie = InsteadOf(Commit, unchanged)
-    assert "has not changed" in assert_refused(world.alice, *putting(world.alice))
+    assert "have not changed" in assert_refused(world.alice, *putting(world.alice))
     honest_again(world, liar)
 
 
@@ -271,7 +273,7 @@ def test_a_folder_cannot_be_called_removed_without_a_proof(
     world: World, liar: HostileServer
 ) -> None:
     liar.lie = InsteadOf(Commit, lambda *_: Stale([]))
-    assert_refused(world.alice, *putting(world.alice), status=8)
+    assert "have not changed" in assert_refused(world.alice, *putting(world.alice))
     honest_again(world, liar)
 
 
@@ -295,8 +297,8 @@ def test_the_tree_of_somebody_else_is_refused(world: World, liar: HostileServer)
     honest_again(world, liar)
 
 
-def test_another_tree_of_ones_own_is_refused(world: World, liar: HostileServer) -> None:
-    # A person who had to start an enrolment twice has signed two roots; the server has both.
+def test_another_root_signed_by_the_user_is_refused(world: World, liar: HostileServer) -> None:
+    # If a person has started the enrolment twice, there are two signed roots; the server has both.
     alice = open_identity((world.alice.profile / "identity.key").read_bytes(), None)
     other = empty_tree(alice)
     liar.lie = Rewrites(Welcome, lambda welcome: replace(welcome, tree=other))
@@ -313,7 +315,7 @@ def test_an_older_root_is_refused_at_the_login(world: World, liar: HostileServer
     assert "OLDER STATE" in assert_refused(world.alice)
 
 
-def test_the_tree_of_somebody_else_is_refused_while_enrolling(
+def test_the_tree_of_another_person_is_refused_while_enrolling(
     world: World, liar: HostileServer
 ) -> None:
     kept = liar.lie = Repeats(Welcome)
@@ -360,7 +362,7 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
     path = "plan.bin" if command == "get large" else "notes.txt"
     unasked: list[Callable[[int], Said]] = [
         lambda request: Control(request + 1, Done()),
-        lambda _: Control(0, Failure("integrity", "Of nothing.")),
+        lambda _: Control(0, Failure("integrity", "Of nothing.", "", 0)),
         lambda request: Data(request + 7, 0, memoryview(b"unasked")),
         lambda request: Control(request, Logout()),
         lambda _: b"",
@@ -377,8 +379,8 @@ def test_answers_of_the_wrong_kind_and_to_questions_never_asked_are_refused(
 def test_the_words_of_a_server_cannot_take_over_the_terminal(
     world: World, liar: HostileServer
 ) -> None:
-    words = "\x1b[2J\r\nfsclient: all is well\n" + "x" * 900_000 + "."
-    liar.lie = Rewrites(Found, lambda _: Failure("conflict", words))
+    words = "\x1b[2J\r\nfsclient: all is well\n" + "x" * 500_000 + "."
+    liar.lie = Rewrites(Found, lambda _: Failure("conflict", words, words, 0))
     target = world.alice.write("here", b"what is here")
     ran = world.alice.run("get", "notes.txt", target)
     assert ran.status == 8
@@ -396,10 +398,10 @@ def test_the_words_of_a_server_cannot_take_over_the_terminal(
     ],
     ids=["shared with the user", "shared by the user", "drops"],
 )
-def test_an_answer_in_parts_cannot_go_on_without_content(
+def test_an_answer_in_parts_cannot_continue_without_content(
     team: World, server: HostileServer, nothing: Message, person: str, command: list[str]
 ) -> None:
     server.lie = lie = Rewrites(type(nothing), lambda _: nothing)
     complaint = getattr(team, person).run(*command).fails(7)
-    assert "a part of an answer with nothing in it" in complaint
+    assert "an empty part of an answer" in complaint
     assert lie.told == 1

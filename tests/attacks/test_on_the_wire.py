@@ -51,7 +51,7 @@ def between(person: Person, server: HostileServer, tamper: Callable[[], Tamper] 
 
 
 def messages(person: Person, server: HostileServer, to: To, *command: str) -> list[int]:
-    """Return the sizes of all messages that a command sends or receives."""
+    """Return the size of each message that a command sends or receives."""
     with between(person, server) as middle:
         person.run(*command).succeeds()
     person.meet(server.address)
@@ -63,7 +63,7 @@ def all_is_as_before(world: World, server: HostileServer, name: str, *versions: 
     assert not world.alice.half_written()
     world.alice.meet(server.address)
     assert world.alice.cat(name) in versions
-    until(lambda: not world.staged(), "the server forgot what it had begun to receive")
+    until(lambda: not world.staged(), "the server has deleted the staged data")
 
 
 # --- messages that are damaged
@@ -167,7 +167,7 @@ def test_segments_of_a_get_cannot_be_lost_doubled_or_swapped(
 
 
 @pytest.mark.parametrize(("to", "first"), [(To.SERVER, proxy.KEY), (To.CLIENT, proxy.CONFIRM)])
-def test_the_end_of_the_handshake_cannot_be_swapped_with_what_follows(
+def test_the_end_of_the_handshake_cannot_be_swapped_with_the_first_record(
     world: World, liar: HostileServer, to: To, first: int
 ) -> None:
     with between(world.alice, liar, lambda: Swap(to, first)):
@@ -184,7 +184,7 @@ def test_the_end_of_the_handshake_cannot_be_swapped_with_what_follows(
         pytest.param(To.CLIENT, proxy.CONFIRM, "could not prove", id="server_confirm"),
         pytest.param(To.SERVER, proxy.LOGIN, "does not answer", id="login"),
         pytest.param(To.CLIENT, proxy.WELCOME, "does not answer", id="welcome"),
-        pytest.param(To.CLIENT, proxy.WELCOME + 1, "out of order", id="a part of a listing"),
+        pytest.param(To.CLIENT, proxy.WELCOME + 1, "reordered", id="a part of a listing"),
     ],
 )
 def test_a_message_that_never_arrives_is_missed(
@@ -202,7 +202,7 @@ def test_a_request_that_is_repeated_is_not_done_twice(
     commit = len(messages(world.alice, liar, To.SERVER, "mkdir", "measured")) - 1
     with between(world.alice, liar, lambda: At(To.SERVER, commit, proxy.repeat)):
         world.alice.run("mkdir", "folder").succeeds()
-        until(lambda: "repeated or out of order" in caplog.text, "the server has noticed")
+        until(lambda: "repeated or reordered" in caplog.text, "the server has noticed")
 
 
 def test_an_answer_that_is_delayed_past_a_change_is_not_called_an_attack(
@@ -257,7 +257,7 @@ def test_another_host_key_is_refused_while_enrolling(world: World, liar: Hostile
     assert not (fresh / "profiles" / "default").exists()
 
 
-def test_the_true_host_key_is_of_no_use_to_those_who_only_have_its_public_half(
+def test_the_public_half_of_the_host_key_alone_is_useless(
     world: World, liar: HostileServer
 ) -> None:
     alice, code = world.alice, world.alice.app.fresh()
@@ -268,7 +268,7 @@ def test_the_true_host_key_is_of_no_use_to_those_who_only_have_its_public_half(
     assert "could not prove" in told
 
 
-def test_what_is_no_fsd_is_called_so(world: World) -> None:
+def test_another_server_than_fsd_is_reported(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         world.alice.meet(Address(*listener.getsockname()[:2]))
         client = world.alice.start("ls")
@@ -316,7 +316,7 @@ def test_a_recorded_login_is_refused_when_it_is_replayed(
     assert "could not prove that it has the same keys" in caplog.text
 
 
-def test_what_is_recorded_shows_neither_code_nor_ticket_nor_names_nor_content(
+def test_recorded_traffic_shows_no_code_ticket_name_or_content(
     world: World, liar: HostileServer
 ) -> None:
     alice, code = world.alice, world.alice.app.fresh()

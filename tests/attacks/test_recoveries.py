@@ -97,7 +97,7 @@ def test_an_honest_server_gives_ones_keys_back(
     assert world.alice.run("cat", "notes.txt", client=machine).succeeds() == NOTES
 
 
-def test_the_backup_of_somebody_else_is_refused(
+def test_the_backup_of_another_person_is_refused(
     world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     back_up(world.bob)
@@ -129,7 +129,7 @@ def test_a_changed_backup_is_refused(
 
 
 @pytest.mark.parametrize("sealed", [b"", b"FSBAK1\n", os.urandom(5000)], ids=len)
-def test_what_is_no_backup_is_refused(
+def test_an_invalid_backup_is_refused(
     world: World, liar: HostileServer, phrase: str, machine: Path, sealed: bytes
 ) -> None:
     liar.lie = Rewrites(Recovery, lambda _: Recovery(sealed))
@@ -177,7 +177,7 @@ def test_the_tree_must_be_the_one_that_was_backed_up(
     stopped(world, phrase, machine)
 
 
-def test_the_tree_of_somebody_else_is_refused_while_recovering(
+def test_the_tree_of_another_person_is_refused_while_recovering(
     world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     with RawClient(liar.address, host_key(world.bob)) as raw:
@@ -187,7 +187,7 @@ def test_the_tree_of_somebody_else_is_refused_while_recovering(
     stopped(world, phrase, machine)
 
 
-@pytest.mark.parametrize("instead", [Done(), Failure("not-found", "Nothing is kept.")])
+@pytest.mark.parametrize("instead", [Done(), Failure("not-found", "Nothing is kept.", "", 0)])
 def test_an_answer_of_another_kind_keeps_nothing(
     world: World, liar: HostileServer, phrase: str, machine: Path, instead: Message
 ) -> None:
@@ -196,11 +196,11 @@ def test_an_answer_of_another_kind_keeps_nothing(
     assert nothing_is_kept(machine)
 
 
-def test_a_server_that_refuses_what_it_handed_out_is_called_so(
+def test_a_server_that_refuses_the_identity_of_its_own_backup_is_reported(
     world: World, liar: HostileServer, phrase: str, machine: Path
 ) -> None:
     refused = LoginRefused()
-    liar.lie = Rewrites(Welcome, lambda _: Failure(refused.code, refused.sentence))
+    liar.lie = Rewrites(Welcome, lambda _: Failure(refused.code, refused.sentence, "", 0))
     stopped(world, phrase, machine, "REFUSES THE IDENTITY")
     liar.lie = Lie()
     recover(world.alice, phrase, machine).succeeds()
@@ -312,7 +312,7 @@ def test_a_login_without_code_and_ticket_needs_a_recovery_on_the_same_connection
 
 
 @pytest.mark.parametrize("early", ["status", "backup", "recover"])
-def test_behind_a_backup_nothing_is_done_but_a_login(
+def test_after_a_recovery_only_a_login_is_possible(
     world: World, liar: HostileServer, phrase: str, early: str
 ) -> None:
     with RawClient(liar.address, host_key(world.alice)) as raw:
@@ -324,7 +324,9 @@ def test_behind_a_backup_nothing_is_done_but_a_login(
     assert kept_of(world, "alice") != b"x"
 
 
-def test_nobody_backs_up_before_logging_in(world: World, liar: HostileServer, phrase: str) -> None:
+def test_a_backup_before_the_login_is_refused(
+    world: World, liar: HostileServer, phrase: str
+) -> None:
     before = kept_of(world, "alice")
     with RawClient(liar.address, host_key(world.alice)) as raw:
         raw.send(Backup("", bytes(32), b"x"))
@@ -332,7 +334,7 @@ def test_nobody_backs_up_before_logging_in(world: World, liar: HostileServer, ph
     assert kept_of(world, "alice") == before
 
 
-def test_nobody_recovers_on_a_connection_that_is_logged_in(
+def test_a_recovery_after_the_login_is_refused(
     world: World, liar: HostileServer, phrase: str
 ) -> None:
     otp = world.alice.app.fresh()

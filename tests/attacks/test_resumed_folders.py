@@ -25,7 +25,7 @@ FILES = {"first.bin": LARGE, "inner/second.bin": OTHER, "small": b"small"}
 
 @pytest.fixture
 def alice(world: World, monkeypatch: pytest.MonkeyPatch) -> Person:
-    """Alice, who gives up at the first lost connection and has a folder of large files."""
+    """Alice, with a folder of large files and a client that gives up at a lost connection."""
     monkeypatch.chdir(world.alice.folder)
     # Each large file is committed together with the next one, as if it were larger.
     monkeypatch.setattr(batch, "FLUSH_AFTER_BYTES", len(LARGE) - 1)
@@ -73,7 +73,7 @@ def remote(person: Person, path: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("at", [HALF, len(LARGE) + HALF], ids=["in the first", "in the second"])
-def test_a_folder_put_under_a_new_name_goes_on_under_that_name(
+def test_a_folder_upload_under_a_new_name_resumes_under_that_name(
     world: World, alice: Person, liar: HostileServer, at: int
 ) -> None:
     command = ("put", "box", "new")
@@ -85,7 +85,7 @@ def test_a_folder_put_under_a_new_name_goes_on_under_that_name(
 
 
 @pytest.mark.parametrize("at", [HALF, len(LARGE) + HALF], ids=["in the first", "in the second"])
-def test_a_folder_got_under_a_new_name_goes_on_under_that_name(
+def test_a_folder_download_under_a_new_name_resumes_under_that_name(
     alice: Person, liar: HostileServer, at: int
 ) -> None:
     alice.run("put", "box").succeeds()
@@ -98,7 +98,9 @@ def test_a_folder_got_under_a_new_name_goes_on_under_that_name(
     assert parts(alice) == []
 
 
-def test_what_has_gone_where_it_belongs_is_passed_over(alice: Person, liar: HostileServer) -> None:
+def test_files_that_were_already_transferred_are_skipped(
+    alice: Person, liar: HostileServer
+) -> None:
     command = ("put", "box", "/")
     interrupt(alice, liar, Cut(To.SERVER, len(LARGE) + HALF), *command)
     version = alice.find("box/first.bin").manifest.body.version
@@ -107,7 +109,9 @@ def test_what_has_gone_where_it_belongs_is_passed_over(alice: Person, liar: Host
     assert remote(alice, "box") == FILES
 
 
-def test_what_changed_meanwhile_is_put_again(alice: Person, liar: HostileServer) -> None:
+def test_a_file_that_changed_in_the_meantime_is_put_again(
+    alice: Person, liar: HostileServer
+) -> None:
     command = ("put", "box", "new")
     interrupt(alice, liar, Cut(To.SERVER, len(LARGE) + HALF), *command)
     alice.write("box/first.bin", OTHER)
@@ -115,7 +119,7 @@ def test_what_changed_meanwhile_is_put_again(alice: Person, liar: HostileServer)
     assert remote(alice, "new") == {**FILES, "first.bin": OTHER}
 
 
-def test_what_was_there_before_the_command_is_replaced(alice: Person, liar: HostileServer) -> None:
+def test_a_file_from_before_the_command_is_replaced(alice: Person, liar: HostileServer) -> None:
     alice.run("put", "box").succeeds()
     times = (alice.folder / "box/first.bin").stat()
     alice.write("box/first.bin", OTHER)

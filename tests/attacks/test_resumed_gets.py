@@ -31,10 +31,28 @@ WHOLE_IN_HALF = 3
 NEWER = stretch("newer", len(LARGE))
 
 
+@pytest.fixture(scope="module")
+def world_with_large(first_world: World, tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A world to copy, in which alice has a large file."""
+    world = first_world.copy(tmp_path_factory.mktemp("large"))
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        world.alice.put("large", LARGE).succeeds()
+    return world
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, first_world: World, tmp_path: Path) -> World:
+    """A fresh copy of the world, in which `alice` has a large file."""
+    if "alice" in request.fixturenames:
+        made: World = request.getfixturevalue("world_with_large")
+        return made.copy(tmp_path)
+    return first_world.copy(tmp_path)
+
+
 @pytest.fixture
 def alice(world: World, liar: HostileServer) -> Person:
-    """Alice, who has a large file in her tree and gives up at the first lost connection."""
-    world.alice.put("large", LARGE).succeeds()
+    """Alice, with a large file in her tree and a client that gives up at a lost connection."""
     world.alice.patience = NEVER
     return world.alice
 
@@ -59,7 +77,7 @@ def interrupted_get(person: Person, target: Path, *options: str) -> str:
 
 
 def partial(person: Person) -> Path:
-    """Return the partial file that was kept."""
+    """Return the kept partial file."""
     (path,) = hidden(person)
     return path
 
@@ -74,7 +92,7 @@ def received(person: Person, server: HostileServer, target: Path, name: str = "l
     return between.passed[To.CLIENT]
 
 
-def test_the_same_command_goes_on_where_it_stopped(
+def test_the_same_command_resumes_where_it_stopped(
     alice: Person, liar: HostileServer, target: Path
 ) -> None:
     kept = partial(alice)
@@ -99,7 +117,7 @@ def test_a_file_whose_header_another_client_drew_is_got_whole(
     assert target.read_bytes() == LARGE
 
 
-def test_it_is_said_that_the_same_command_goes_on(alice: Person) -> None:
+def test_the_client_says_that_the_same_command_resumes(alice: Person) -> None:
     target = alice.write("here", b"what is here")
     assert GOES_ON in interrupted_get(alice, target)
 
@@ -154,7 +172,7 @@ def linked(path: Path) -> None:
         pytest.param(linked, id="a link"),
     ],
 )
-def test_what_was_kept_is_not_believed(
+def test_a_kept_partial_file_is_verified_again(
     alice: Person, target: Path, change: Callable[[Path], None]
 ) -> None:
     change(partial(alice))
@@ -183,7 +201,7 @@ def test_what_another_process_works_on_is_left_alone(
     assert alice.half_written() == []
 
 
-def test_the_longest_name_can_be_gone_on_with(alice: Person) -> None:
+def test_a_file_with_the_longest_name_can_be_resumed(alice: Person) -> None:
     target = alice.write("ä" * 127, b"what is here")
     interrupted_get(alice, target)
     assert hidden(alice)
@@ -264,7 +282,7 @@ def test_a_server_that_stalls_is_left_and_asked_again(alice: Person, liar: Hosti
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_get_whose_client_ends_goes_on_with_the_same_command(
+def test_a_get_whose_client_ends_resumes_with_the_same_command(
     alice: Person, liar: HostileServer, how: signal.Signals
 ) -> None:
     alice.put("larger", LARGE + LARGE).succeeds()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from tests.attacks.test_cut_transfers import AT_ONCE, LARGE, LOST, NEVER, Witnes
 from tests.support import proxy
 from tests.support.cutting_proxy import Cut, CuttingProxy
 from tests.support.hostile_server import HostileServer, Lie, Said
+from tests.support.programs import Process
 from tests.support.proxy import Holds, Proxy, To
 from tests.support.servers import RunningServer
 from tests.support.world import Person, World, finish, until
@@ -49,7 +49,7 @@ def witness(liar: HostileServer) -> Iterator[Witness]:
 
 @pytest.fixture
 def alice(world: World) -> Person:
-    """Alice, who gives up at the first lost connection."""
+    """Alice, with a client that gives up at the first lost connection."""
     world.alice.patience = NEVER
     return world.alice
 
@@ -100,7 +100,7 @@ def sent_by(world: World, server: HostileServer, source: Path) -> int:
     return between.passed[To.SERVER]
 
 
-def test_the_same_command_goes_on_where_it_stopped(
+def test_the_same_command_resumes_where_it_stopped(
     world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     assert GOES_ON in interrupt(world, liar, source)
@@ -112,7 +112,7 @@ def test_the_same_command_goes_on_where_it_stopped(
     assert len(witness.salts) == 1
 
 
-def test_a_new_version_of_a_file_goes_on_as_well(
+def test_a_new_version_of_a_file_resumes_as_well(
     world: World, liar: HostileServer, witness: Witness, source: Path
 ) -> None:
     world.alice.put("large", b"the version before").succeeds()
@@ -167,14 +167,14 @@ def replaced(path: Path) -> None:
 
 CHANGES = {
     "the first byte": flip_at(0),
-    "a byte that was sent": flip_at(SEGMENT_SIZE + 5),
-    "a byte that was not": flip_at(len(LARGE) - 5),
+    "a sent byte": flip_at(SEGMENT_SIZE + 5),
+    "a byte after it": flip_at(len(LARGE) - 5),
     "grown": lambda path: keeping_times(path, lambda content: content.extend(b"more")),
     "grown by segments": lambda path: path.write_bytes(LARGE + LARGE),
     "shrunk": lambda path: keeping_times(
         path, lambda content: content.__delitem__(slice(-9, None))
     ),
-    "shrunk below what was sent": lambda path: path.write_bytes(LARGE[:WORTH_KEEPING]),
+    "shrunk below the sent part": lambda path: path.write_bytes(LARGE[:WORTH_KEEPING]),
     "replaced": replaced,
 }
 
@@ -262,7 +262,7 @@ def kept(world: World, liar: HostileServer, witness: Witness, source: Path) -> P
 
 
 @pytest.mark.parametrize("part", range(8))
-def test_a_damaged_journal_is_not_gone_on_with(
+def test_a_damaged_journal_is_not_resumed(
     world: World, witness: Witness, source: Path, kept: Path, part: int
 ) -> None:
     data = bytearray(kept.read_bytes())
@@ -273,7 +273,7 @@ def test_a_damaged_journal_is_not_gone_on_with(
 
 
 @pytest.mark.parametrize("left", [0, 3, 40, 200, -1, -33])
-def test_a_journal_that_was_cut_off_is_not_gone_on_with(
+def test_a_truncated_journal_is_not_resumed(
     world: World, witness: Witness, source: Path, kept: Path, left: int
 ) -> None:
     kept.write_bytes(kept.read_bytes()[:left])
@@ -281,7 +281,7 @@ def test_a_journal_that_was_cut_off_is_not_gone_on_with(
     assert len(witness.salts) == 2
 
 
-def test_a_journal_that_knows_less_than_the_server_has_is_not_gone_on_with(
+def test_a_journal_with_fewer_segments_than_the_server_is_not_resumed(
     world: World, liar: HostileServer, witness: Witness, source: Path, kept: Path
 ) -> None:
     whole = kept.read_bytes()
@@ -293,7 +293,7 @@ def test_a_journal_that_knows_less_than_the_server_has_is_not_gone_on_with(
     assert len(witness.salts) == 2
 
 
-def test_a_journal_that_knows_nothing_is_not_gone_on_with(
+def test_a_journal_without_leaves_is_not_resumed(
     world: World, witness: Witness, source: Path, kept: Path
 ) -> None:
     whole = kept.read_bytes()
@@ -303,7 +303,7 @@ def test_a_journal_that_knows_nothing_is_not_gone_on_with(
     assert len(witness.salts) == 2
 
 
-def test_a_journal_from_before_the_last_boot_is_not_gone_on_with(
+def test_a_journal_from_before_the_last_boot_is_not_resumed(
     world: World,
     witness: Witness,
     source: Path,
@@ -318,7 +318,7 @@ def test_a_journal_from_before_the_last_boot_is_not_gone_on_with(
     assert len(witness.salts) == 2
 
 
-def test_where_boots_cannot_be_told_apart_there_are_no_journals(
+def test_without_a_boot_id_there_are_no_journals(
     world: World,
     liar: HostileServer,
     witness: Witness,
@@ -363,7 +363,7 @@ def test_a_journal_under_the_name_of_another_file_is_of_no_use(
     assert len(witness.salts) == 3
 
 
-def test_a_journal_says_nothing_to_who_has_no_passphrase(kept: Path, source: Path) -> None:
+def test_a_journal_reveals_nothing_without_the_passphrase(kept: Path, source: Path) -> None:
     data = kept.read_bytes()
     assert bytes(source) not in data
     assert b"large" not in data
@@ -419,7 +419,7 @@ class SaysItHas(Witness):
 @pytest.mark.parametrize(
     ("lie", "statuses"),
     [
-        # The next segment may differ from the one that the server expects.
+        # The next segment may differ from the segment that the server expects.
         (Kept(1, whole=False), (0, 7)),
         (Kept(3, whole=False), (0, 7)),
         (Kept(6, whole=False), (0, 7)),
@@ -433,7 +433,7 @@ class SaysItHas(Witness):
     ],
     ids=str,
 )
-def test_a_server_that_lies_about_what_it_has_learns_nothing(
+def test_a_server_that_lies_about_received_segments_learns_nothing(
     world: World, liar: HostileServer, source: Path, lie: Kept, statuses: tuple[int, ...]
 ) -> None:
     world.alice.patience = NEVER
@@ -456,7 +456,7 @@ def test_a_server_that_lies_about_what_it_has_learns_nothing(
     honest.check()
 
 
-def test_what_was_damaged_at_the_server_is_sealed_and_sent_anew(
+def test_a_part_damaged_at_the_server_is_sealed_and_sent_again(
     world: World, witness: Witness, source: Path, kept: Path
 ) -> None:
     assert suspended(world)
@@ -541,7 +541,7 @@ def server(world: World) -> Iterator[RunningServer]:
         yield running
 
 
-def putting(world: World, between: Proxy, hold: Holds, source: Path) -> subprocess.Popen[bytes]:
+def putting(world: World, between: Proxy, hold: Holds, source: Path) -> Process:
     """Start a put, and hold it after some segments were sent."""
     world.alice.meet(between.address)
     process = world.alice.start("put", source, "large")
@@ -555,7 +555,7 @@ def holds() -> Holds:
     return Holds(To.SERVER, proxy.LOGIN + 6)
 
 
-def test_a_put_that_is_interrupted_says_that_it_goes_on_and_does(
+def test_an_interrupted_put_says_how_to_resume_and_resumes(
     world: World, server: RunningServer, source: Path
 ) -> None:
     hold = holds()
@@ -569,7 +569,7 @@ def test_a_put_that_is_interrupted_says_that_it_goes_on_and_does(
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
-def test_a_put_whose_client_is_killed_goes_on_with_the_same_command(
+def test_a_put_whose_client_is_killed_resumes_with_the_same_command(
     world: World, server: RunningServer, source: Path, how: signal.Signals
 ) -> None:
     hold = holds()
@@ -620,7 +620,7 @@ def test_a_put_outlives_its_server(
     assert sum(len(frame.data) for frame in between.frames(To.SERVER)) < 2 * len(LARGE)
 
 
-def test_a_pipe_cannot_be_gone_on_with_and_that_is_said(
+def test_a_pipe_cannot_be_resumed_and_the_client_says_so(
     world: World, server: RunningServer
 ) -> None:
     with CuttingProxy(server.address, [Cut(To.SERVER, 2 * SEGMENT_SIZE)]) as between:

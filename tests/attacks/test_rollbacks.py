@@ -70,6 +70,42 @@ def test_a_file_cannot_be_put_back_to_an_older_version(
     world.alice.run("ls").fails(7)
 
 
+def test_a_restored_server_removes_nothing_in_a_two_way_sync(world: World, tmp_path: Path) -> None:
+    alice, copy = world.alice, world.alice.folder / "copy"
+    sync = "sync", "--two-way", "--max-delete", "100%", copy, "both"
+    copy.mkdir()
+    for name in ("kept", "changed", "removed"):
+        (copy / name).write_bytes(b"first")
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        alice.run(*sync).succeeds()
+    older = shutil.copytree(world.home, tmp_path / "older")
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        (copy / "changed").write_bytes(b"the newer version")
+        (copy / "new").write_bytes(b"new")
+        (copy / "removed").unlink()
+        alice.run(*sync).succeeds()
+    with HostileServer(older) as server:
+        world.meet(server.address)
+        assert "OLDER STATE" in alice.run(*sync).fails(7)
+        assert sorted(path.name for path in copy.iterdir()) == ["changed", "kept", "new"]
+        alice.run("doctor", "/", "--accept", "--yes").succeeds()
+        ran = alice.run(*sync)
+        ran.succeeds()
+        assert "older than at the last sync" in ran.err
+        found = {path.name.partition(" (")[0]: path for path in copy.iterdir()}
+        assert found.keys() == {"kept", "changed", "new", "removed"}
+        assert sorted(path.read_bytes() for path in copy.glob("changed*")) == [
+            b"first",
+            b"the newer version",
+        ]
+        assert alice.cat("both/new") == b"new"
+        (copy / "new").unlink()
+        alice.run(*sync).succeeds()  # the common state counts again
+        alice.run("cat", "both/new").fails(5)
+
+
 def test_the_whole_database_cannot_be_put_back(world: World, tmp_path: Path) -> None:
     # The fork or rollback attack of SUNDR on a whole file system; a restored backup looks the same.
     older = shutil.copytree(world.home, tmp_path / "older")

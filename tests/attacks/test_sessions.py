@@ -148,7 +148,7 @@ def test_the_end_of_a_session_ends_an_upload_under_way(
         pytest.param({"ticket": None}, id="none"),
         pytest.param({"otp": "000000"}, id="with a code"),
         pytest.param({"user": "bob"}, id="of another"),
-        pytest.param({"user": "nobody"}, id="of nobody"),
+        pytest.param({"user": "nobody"}, id="of an unknown user"),
         pytest.param({"user": "\0" * 60_000}, id="of a name that cannot be"),
         pytest.param({"signature": bytes(64)}, id="not signed"),
         pytest.param({"signature": b"short"}, id="half signed"),
@@ -214,7 +214,7 @@ def test_a_wrong_code_is_refused(world: World, liar: HostileServer) -> None:
     alice.run("--otp", right, "login").succeeds()
 
 
-def test_a_code_works_once_whoever_tries_it_again(world: World, liar: HostileServer) -> None:
+def test_a_code_works_once(world: World, liar: HostileServer) -> None:
     alice, otp = world.alice, world.alice.app.fresh()
     other = alice.copy(alice.home.with_name("another machine of alice"))
     assert log_in(alice, otp) == 0
@@ -243,7 +243,7 @@ def test_a_code_of_another_time_is_refused(world: World, liar: HostileServer, of
     ["", "12345", "1234567", "abcdef", "12 34", "-1", "0x1234", "\uff19" * 5, "1" * 5000],
     ids=lambda malformed: malformed[:8],
 )
-def test_what_is_no_code_is_refused(world: World, liar: HostileServer, malformed: str) -> None:
+def test_an_invalid_code_is_refused(world: World, liar: HostileServer, malformed: str) -> None:
     with RawClient(liar.address, host_key(world.alice)) as raw:
         answer = raw.ask(raw.login(world.alice, otp=malformed, ticket=None))
         assert isinstance(answer, Failure)
@@ -266,7 +266,7 @@ def test_guessing_is_slowed_down_and_then_even_the_right_code_waits(
         assert log_in(world.alice, otp) == 0  # the server never checked the code, so it still works
 
 
-def test_who_guesses_codes_does_not_end_the_session_of_the_guessed_at(world: World) -> None:
+def test_guessing_codes_does_not_end_the_persons_session(world: World) -> None:
     with HostileServer(world.home, logins=LoginPolicy(free_tries=3)) as server:
         world.meet(server.address)
         for _ in range(4):
@@ -275,7 +275,7 @@ def test_who_guesses_codes_does_not_end_the_session_of_the_guessed_at(world: Wor
         assert world.alice.cat("notes.txt") == NOTES
 
 
-def test_of_twenty_who_race_with_one_code_exactly_one_gets_in(world: World) -> None:
+def test_of_twenty_logins_with_one_code_exactly_one_succeeds(world: World) -> None:
     with world.process() as server:
         machines = [world.alice.copy(world.home.parent / f"machine {n}") for n in range(20)]
         # The code of the next step, which is valid for the longest time.

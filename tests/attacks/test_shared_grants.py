@@ -1,7 +1,7 @@
 """Member lists and sealed keys: replayed, put back, hidden, swapped.
 
 Known from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024), for
-sharing that is not authenticated; from Samuel and others, "Survivable Key Compromise in Software
+unauthenticated sharing; from Samuel and others, "Survivable Key Compromise in Software
 Update Systems" (CCS 2010), for rollback and freeze; from Backendal, Haller, Paterson, "MEGA:
 Malleable Encryption Goes Awry" (S&P 2023), for keys handed to other places than they are for.
 """
@@ -36,7 +36,7 @@ def changed(signed: Signed, **how: object) -> Signed:
 
 
 def test_a_member_list_cannot_be_put_back(team: World, server: HostileServer) -> None:
-    # Of a grant: whoever was removed since is on the older list.
+    # The older list still names members that were removed since.
     with team.database() as db:
         before = rows(db, "member_lists", "grants")
     team.alice.run("unshare", "reports", "bob").succeeds()
@@ -132,7 +132,7 @@ def test_a_reader_cannot_be_made_a_writer_by_the_server(team: World, server: Hos
     assert_refused(team.bob, path="alice:reports/q1.txt")
 
 
-def test_a_grant_for_somebody_else_opens_nothing(team: World, server: HostileServer) -> None:
+def test_a_grant_for_another_person_opens_nothing(team: World, server: HostileServer) -> None:
     # Replayed to another person: the list does not name her, the key is not sealed to her.
     team.alice.run("share", "archive", "bob").succeeds()
     bobs = server.lie = Repeats(Shares)
@@ -178,7 +178,7 @@ def test_the_folder_of_another_grant_is_not_shown(team: World, server: HostileSe
 # --- hidden
 
 
-def test_the_members_of_a_folder_cannot_be_hidden_from_who_moves_something_out_of_it(
+def test_the_members_of_a_folder_cannot_be_hidden_during_a_move_out_of_it(
     team: World, server: HostileServer
 ) -> None:
     # It would move without a new key, and they could go on reading it.
@@ -196,7 +196,7 @@ def test_a_share_cannot_be_hidden_from_its_owner(team: World, server: HostileSer
         assert "WITHHOLDS" in team.alice.run(*command).fails(7)
     server.lie = Lie()
     team.alice.run("unshare", "reports", "bob").succeeds()
-    # What was removed with everything in it is missed by nobody.
+    # Alice has removed the folder herself, so no client expects its list.
     team.alice.run("rm", "-r", "reports").succeeds()
     team.alice.run("shares").succeeds()
 
@@ -204,7 +204,7 @@ def test_a_share_cannot_be_hidden_from_its_owner(team: World, server: HostileSer
 def test_a_share_further_down_cannot_be_hidden_from_its_owner(
     team: World, server: HostileServer
 ) -> None:
-    # It would keep naming somebody who may write there because of the folder above.
+    # The list there would still name a writer who came from the folder above.
     team.alice.run("share", "reports/deep", "carol").succeeds()
     deep = team.alice.find("reports/deep").keyed.node
 
@@ -235,7 +235,7 @@ def test_a_writer_whose_folder_was_moved_away_cannot_write_to_it(
         alice.run("ls", "archive/deep").fails(7)
 
 
-def test_what_a_writer_puts_into_a_folder_that_was_moved_in_is_taken_from_them(
+def test_files_by_a_writer_in_a_folder_that_was_moved_in_are_accepted(
     team: World, server: HostileServer
 ) -> None:
     alice, bob, carol = team.alice, team.bob, team.carol
@@ -248,7 +248,7 @@ def test_what_a_writer_puts_into_a_folder_that_was_moved_in_is_taken_from_them(
 
 
 @pytest.mark.parametrize("what", ["reports/sub", "reports/sub/b"], ids=["folder", "file"])
-def test_what_a_removed_writer_put_before_can_be_shared_with_others(
+def test_files_by_a_removed_writer_can_be_shared_with_others(
     team: World, server: HostileServer, what: str
 ) -> None:
     alice, bob, carol = team.alice, team.bob, team.carol
@@ -260,7 +260,7 @@ def test_what_a_removed_writer_put_before_can_be_shared_with_others(
     assert carol.cat("alice:b" if what.endswith("/b") else "alice:sub/b") == b"bob's"
 
 
-def test_who_is_struck_out_because_their_keys_were_reset_does_not_keep_the_folders_key(
+def test_a_member_removed_after_a_reset_does_not_keep_the_folders_key(
     team: World, server: HostileServer
 ) -> None:
     alice = team.alice

@@ -26,14 +26,17 @@ from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.errors import RemoteProtocolError
 from fsproto.keylog.entries import KeyLogEntry, entry_bytes
-from fsproto.keylog.head import KeyLogHead, sign_head
+from fsproto.keylog.head import KeyLogHead, pack_log_head, sign_head
 from fsproto.keys.identity import Identity
+from fsproto.keys.tree import new_node
 from fsproto.messages.account import Welcome
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit
 from fsproto.messages.keylog import BundleOf, LogEntries
 from fsproto.names import parse_path
 from fsproto.packing import unpack
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.manifest import sign_manifest
 from fsproto.signed import Signed
 from fsproto.types import Hash
 from tests.support.hostile_server import HostileServer, Lie, Repeats, Rewrites, Said, assert_refused
@@ -41,7 +44,7 @@ from tests.support.key_logs import key_log
 from tests.support.raw_client import Forger
 from tests.support.servers import run
 from tests.support.sqlite_files import opened
-from tests.support.team import Q1, put_back, rows
+from tests.support.team import Q1, Accomplice, put_back, rows
 from tests.support.world import NOTES, Person, World
 
 FOLDERS = ("nodes", "manifests", "folder_states", "blobs")
@@ -99,7 +102,7 @@ def test_other_keys_than_the_log_names_are_not_sealed_to(
     assert b"carol" not in team.alice.run("shares", "archive").succeeds()
 
 
-def test_keys_of_somebody_else_are_not_sealed_to(team: World, server: HostileServer) -> None:
+def test_keys_of_another_person_are_not_sealed_to(team: World, server: HostileServer) -> None:
     bobs = server.lie = Repeats(BundleOf)
     team.alice.run("verify", "bob").succeeds()
     server.lie = Rewrites(BundleOf, lambda _: bobs.first[BundleOf])
@@ -121,7 +124,7 @@ def test_a_stale_bundle_is_not_sealed_to(team: World, server: HostileServer) -> 
 def test_keys_that_are_replaced_while_enrolling_are_noticed(
     team: World, server: HostileServer
 ) -> None:
-    # The server registers keys of its own in the place of those that were sent.
+    # The server registers its own keys in place of the person's.
     def replaced(said: LogEntries) -> LogEntries:
         *others, last = said.entries
         entry = unpack(last, KeyLogEntry)
@@ -183,21 +186,21 @@ def test_keys_that_were_reset_are_not_used_until_they_were_compared(
     admin(team, "reset-keys", "carol", "--yes")
     ran = alice.run("ls")
     assert ran.status == 0
-    assert "THE KEYS OF carol WERE RESET" in ran.err  # told to whoever had pinned them
+    assert "THE KEYS OF carol WERE RESET" in ran.err  # alice had pinned them
     assert "RESET" not in alice.run("ls").err  # once
     assert "RESET" not in team.bob.run("ls").err  # bob never had to do with them
     assert "ARE NO LONGER THOSE YOU KNOW" in alice.run("share", "archive", "carol").fails(7)
-    anew = Person(carol.home.parent / "carol anew", carol.added, carol.app)
+    again = Person(carol.home.parent / "carol again", carol.added, carol.app)
     link = f"fs://carol@{server.address}/?{carol.added['enroll_link'].partition('?')[2]}"
-    anew.run("--otp", anew.app.fresh(), "enroll", "--no-passphrase", link).succeeds()
+    again.run("--otp", again.app.fresh(), "enroll", "--no-passphrase", link).succeeds()
     for _ in range(2):  # it is final, not a hurdle that is taken by trying again
         told = alice.run("share", "archive", "carol").fails(7)
         assert "others took their place" in told
-    assert safety_number(alice, "carol") == safety_number(anew, "alice") != number_before
+    assert safety_number(alice, "carol") == safety_number(again, "alice") != number_before
     alice.run("share", "archive", "carol").fails(7)  # having looked is not enough
     alice.run("verify", "carol", "--confirm").succeeds()
     alice.run("share", "archive", "carol").succeeds()
-    assert anew.run("ls", "alice:archive").succeeds()
+    assert again.run("ls", "alice:archive").succeeds()
 
 
 def test_the_owner_of_a_share_whose_keys_were_reset_is_a_stranger(
@@ -209,7 +212,7 @@ def test_the_owner_of_a_share_whose_keys_were_reset_is_a_stranger(
         assert told.status == 7
         assert "THE KEYS OF alice WERE RESET" in told.err
         assert_refused(person, path="alice:reports/q1.txt")
-        assert person.cat("notes.txt")  # one's own is not touched by it
+        assert person.cat("notes.txt")  # the person's own tree is unaffected
     team.alice.run("ls").fails(4)  # it cannot even log her in any more
 
 
@@ -305,7 +308,7 @@ def test_another_key_log_of_the_same_size_is_refused(team: World, server: Hostil
     assert "ANOTHER KEY LOG" in team.alice.run("ls").fails(7)
 
 
-def test_two_people_who_are_shown_two_key_logs_notice_it(team: World, tmp_path: Path) -> None:
+def test_two_people_detect_that_they_see_two_key_logs(team: World, tmp_path: Path) -> None:
     # Equivocation: each log is signed and consistent; heads carried in what people sign tell.
     branch = shutil.copytree(team.home, tmp_path / "branch")
     taken_over(branch, "carol")
@@ -331,21 +334,54 @@ def test_two_people_who_are_shown_two_key_logs_notice_it(team: World, tmp_path: 
             assert_refused(person, path=f"{path}/b")
 
 
-def test_a_writer_cannot_make_it_look_as_if_the_server_had_forked_the_log(
+def head_before(team: World, person: Person) -> bytes:
+    """Return the head that the key log had just before a person enrolled."""
+    with team.database() as db:
+        users = [user for (user,) in db.execute('SELECT user FROM key_log ORDER BY "index"')]
+        size = users.index(person.name)
+        (root,) = db.execute('SELECT root FROM key_log WHERE "index" = ?', (size - 1,)).fetchone()
+    return pack_log_head(size, Hash(root))
+
+
+def test_an_honest_server_takes_no_signature_under_a_false_or_old_log_head(
     team: World, server: HostileServer
 ) -> None:
-    # An honest server takes no head that it never had, so nobody frames it with one.
+    # A head that the log never had would look like a fork. One that shows less than its author
+    # has read, or none, would hide a fork.
+    unknown = [pack_log_head(size, Hash(os.urandom(32))) for size in (1, 1 << 40)]
     with team.bob.session() as session:
         reports: TreeNode = session.tree.find(parse_path("alice:reports"))
-        for size, root in ((1, os.urandom(32)), (1 << 40, os.urandom(32))):
-            head = size.to_bytes(8, "big") + root
-            forger = Forger(session)
-            made, blob = forger.blob()
-            forged = forger.manifest(reports.keyed, "forged", made, log_head=head)
-            state = forger.state(
-                reports.keyed, forged, author=forger.user, author_key=forger.key.public
-            )
-            ask = Commit([state], [forged.signed], [], [blob], [])
-            with pytest.raises(RemoteProtocolError, match="never had"):
-                session.connection.call(ask, Done)
+        forger, node = Forger(session), new_node(os.urandom)
+        mine = {"author": forger.user, "author_key": forger.key.public}
+        folder = forger.manifest(reports.keyed, "forged", None, node=node)
+        first = unpack(forger.first_state(node).payload, FolderState)
+
+        def commit(of_entry: bytes, of_state: bytes, of_new_folder: bytes) -> Commit:
+            entry = sign_manifest(forger.key, replace(folder.body, log_head=of_entry))
+            state = forger.state(reports.keyed, entry, **mine, log_head=of_state)
+            below = sign_state(forger.key, replace(first, log_head=of_new_folder))
+            return Commit([state, below.signed], [entry.signed], [], [], [])
+
+        good = forger.log_head
+        for bad in (*unknown, b"", head_before(team, team.bob)):
+            for heads in ((bad, good, good), (good, bad, good), (good, good, bad)):
+                with pytest.raises(RemoteProtocolError):
+                    session.connection.call(commit(*heads), Done)
+        session.connection.call(commit(good, good, good), Done)
+    assert b"forged" in team.carol.run("ls", "alice:reports").succeeds()
+
+
+def test_a_signature_that_hides_what_its_author_has_read_does_not_count(
+    team: World, server: HostileServer
+) -> None:
+    # The server helps a writer, who signs as if nothing had been read of any log.
+    reports, old = team.carol.find("alice:reports").keyed, head_before(team, team.bob)
+    forger = Accomplice(team, team.bob)
+    forger.writes(reports, forger.manifest(reports, "good", forger.blob()[0]))
+    assert b"good" in team.carol.run("ls", "alice:reports").succeeds()
+    forger.writes(reports, forger.manifest(reports, "bad", forger.blob()[0], log_head=old))
+    told = team.carol.run("get", "alice:reports/bad", "-").fails(7)
+    assert "does not name a key log that contains the enrolment" in told
     assert team.carol.cat("alice:reports/q1.txt") == Q1
+    forger.adds(reports, "worse", log_head=old)
+    assert "signature of bob" in team.carol.run("ls", "alice:reports").fails(7)

@@ -39,7 +39,7 @@ def opened(team: World, node: bytes, keys: Iterable[KeyedNode]) -> Metadata:
     raise IntegrityError("None of the keys fits.")
 
 
-def test_who_loses_a_folder_reads_no_later_version_with_all_the_server_has(
+def test_a_removed_member_reads_no_later_version_with_all_server_data(
     team: World, server: HostileServer
 ) -> None:
     paths = [f"alice:reports{end}" for end in ("", "/deep", "/q1.txt", "/q2.txt", "/deep/d.txt")]
@@ -61,7 +61,7 @@ def test_who_loses_a_folder_reads_no_later_version_with_all_the_server_has(
     assert [one.is_due for one in found.values()] == [False, False, True]
 
 
-def test_who_loses_sight_by_a_move_reads_no_later_version(
+def test_a_member_who_loses_access_by_a_move_reads_no_later_version(
     team: World, server: HostileServer
 ) -> None:
     held = keys_of(team.bob, "alice:reports", "alice:reports/deep", "alice:reports/q1.txt")

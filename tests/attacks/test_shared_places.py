@@ -14,15 +14,18 @@ import pytest
 from msgspec.structs import replace
 
 from fsproto import labels
+from fsproto.errors import NotAllowedError
 from fsproto.keys.tree import KeyedNode
 from fsproto.messages.files import Entries
 from fsproto.messages.shares import Shares
 from fsproto.packing import pack, unpack
-from fsproto.sealed.manifest import Manifest, Metadata, Mode, seal_metadata
+from fsproto.sealed.manifest import Manifest, Metadata, Mode, seal_metadata, sign_manifest
 from fsproto.signed import Signed
+from tests.support.gateways import at
 from tests.support.hostile_server import HostileServer, Lie, Rewrites, assert_refused
 from tests.support.tampering import change_manifest, store_manifest, stored_manifest
 from tests.support.team import LATE, Q1, Accomplice, share_of, store_node
+from tests.support.team_gateway import GatewayDevice
 from tests.support.world import Person, World
 
 
@@ -38,7 +41,7 @@ def as_ones_own(who: Person, folder: KeyedNode, world: World) -> Signed:
     return Signed(payload, forger.key.sign(labels.SIGN_MANIFEST, payload))
 
 
-def test_nobody_claims_anothers_folder_as_their_own(team: World, server: HostileServer) -> None:
+def test_a_reader_cannot_claim_anothers_folder(team: World, server: HostileServer) -> None:
     # A reader has the folder's key. If they could share the same node themselves, a person who
     # looks at both shares would accept the reader's signature in it.
     reports = team.carol.find("alice:reports").keyed
@@ -54,7 +57,7 @@ def test_nobody_claims_anothers_folder_as_their_own(team: World, server: Hostile
     assert "DOES NOT SHOW" in ran.err  # both member lists are of the same node
 
 
-def test_a_shared_file_is_not_replaced_by_whoever_shares_another_folder(
+def test_a_shared_file_is_not_replaced_by_the_owner_of_another_folder(
     team: World, server: HostileServer
 ) -> None:
     # The manifest of a shared file names a parent that its reader has just opened.
@@ -168,7 +171,7 @@ def test_a_shared_file_cannot_be_moved_by_the_server(team: World, server: Hostil
 
 
 @pytest.mark.parametrize("field", ["time_ms", "author", "version", "former", "names_since"])
-def test_the_manifest_of_what_is_shared_cannot_be_changed(
+def test_the_manifest_of_a_shared_node_cannot_be_changed(
     team: World, server: HostileServer, field: str
 ) -> None:
     changed = {"time_ms": 5, "author": "carol", "version": 7, "former": b"x", "names_since": 0}
@@ -181,7 +184,7 @@ def test_the_manifest_of_what_is_shared_cannot_be_changed(
     team.carol.run("ls", "alice:").fails(7)
 
 
-def test_a_file_of_somebody_else_cannot_be_put_into_a_shared_folder(
+def test_a_file_of_another_person_cannot_be_put_into_a_shared_folder(
     team: World, server: HostileServer
 ) -> None:
     theirs, reports = team.carol.find("notes.txt"), team.carol.find("alice:reports").keyed
@@ -197,7 +200,7 @@ def test_a_file_of_somebody_else_cannot_be_put_into_a_shared_folder(
 # --- slipped into shared views
 
 
-def test_nothing_is_shared_in_the_name_of_somebody_who_has_not_signed_it(
+def test_a_share_without_the_owners_signature_is_refused(
     team: World, server: HostileServer
 ) -> None:
     hers = team.carol.find("notes.txt")
@@ -210,7 +213,7 @@ def test_nothing_is_shared_in_the_name_of_somebody_who_has_not_signed_it(
     assert team.bob.cat("alice:reports/q1.txt") == Q1
 
 
-def test_nothing_shared_comes_into_ones_own_tree(team: World, server: HostileServer) -> None:
+def test_a_shared_node_is_refused_in_the_users_own_tree(team: World, server: HostileServer) -> None:
     # Other people's shares appear under their names; in his own tree only bob's signature counts.
     own = team.bob.run("ls").succeeds()
     team.carol.run("share", "notes.txt", "bob").succeeds()
@@ -220,7 +223,9 @@ def test_nothing_shared_comes_into_ones_own_tree(team: World, server: HostileSer
     assert_refused(team.bob)
 
 
-def test_what_another_shares_is_not_shown_as_ones_own(team: World, server: HostileServer) -> None:
+def test_a_share_of_another_person_is_not_shown_as_the_users_own(
+    team: World, server: HostileServer
+) -> None:
     # The server says that alice's own folder is shared by bob, and the reverse.
     reports = team.alice.find("reports")
     mine = share_of(team.bob, team.alice, reports.keyed, reports.manifest.signed)
@@ -228,3 +233,44 @@ def test_what_another_shares_is_not_shown_as_ones_own(team: World, server: Hosti
     team.alice.run("shares").fails(7)
     server.lie = Rewrites(Shares, lambda _: Shares([mine], more=False))
     team.alice.run("ls", "bob:reports", "reports").fails(7)
+
+
+def test_a_folder_under_two_names_of_one_folder_is_refused(
+    world: World, liar: HostileServer
+) -> None:
+    # With each folder twice in the one above, a walk of a hundred levels would never end.
+    carol, bob = world.carol, world.bob
+    carol.run("mkdir", "A").succeeds()
+    carol.run("mkdir", "A/B").succeeds()
+    carol.run("share", "A", "bob").succeeds()
+    a, b = carol.find("A"), carol.find("A/B")
+    body, metadata = b.manifest.body, replace(b.metadata, name="C")
+    key = b.keyed.metadata_key
+    again = replace(
+        body,
+        version=2,
+        lineage=b.manifest.point.next_lineage,
+        token=a.keyed.token("C"),
+        metadata=seal_metadata(key, body.node, 2, 1, metadata, random=os.urandom),
+    )
+    accomplice = Accomplice(world, carol)
+    accomplice.writes(a.keyed, sign_manifest(accomplice.key, again))
+    liar.lie = Rewrites(Entries, lambda said: Entries([*said.manifests, b.manifest.signed]))
+    told = bob.run("ls", "carol:A").err
+    assert told.count("one file or folder under two names") == 2, told
+    assert bob.run("get", "carol:A", bob.folder / "got").status == 7
+
+
+def test_a_move_next_to_the_shared_folders_is_refused_also_if_the_folder_is_there(
+    team: World, server: HostileServer
+) -> None:
+    """A folder in a shared folder may be shared by itself, too; then its name is there already."""
+    team.alice.run("share", "reports/deep", "bob", "--write").succeeds()
+    said = team.bob.run("mv", "alice:reports/deep", "alice:").fails(6)
+    assert "Only the owner" in said
+    gateway = GatewayDevice(team.bob, "bob")
+    reports, top = (at(f"/@shared/alice/{path}") for path in ("reports/deep", "deep"))
+    with pytest.raises(NotAllowedError):
+        gateway.files.rename(reports, top, replacing=True)
+    gateway.close()
+    assert team.bob.run("ls", "alice:reports").succeeds() == b"deep/\nq1.txt\nq2.txt\n"

@@ -1,4 +1,4 @@
-"""Who may write where: readers, writers and removed writers, with a server that helps them.
+"""The limits of readers, writers and removed writers, with a server that helps them.
 
 Known from Hofmann and Truong, "End-to-End Encrypted Cloud Storage in the Wild" (CCS 2024), for a
 server that puts files into shared folders; from Li and others, "Secure Untrusted Data Repository
@@ -55,9 +55,7 @@ def test_a_reader_cannot_replace_a_file_that_a_writer_vouches_for(
     assert NOBODY in assert_refused(team.alice, path="reports/q1.txt")
 
 
-def test_somebody_the_folder_is_not_shared_with_cannot_write(
-    team: World, server: HostileServer
-) -> None:
+def test_a_person_without_a_grant_cannot_write(team: World, server: HostileServer) -> None:
     team.alice.run("unshare", "reports", "carol").succeeds()
     reports = team.bob.find("alice:reports").keyed  # as if carol had received the key
     Accomplice(team, team.carol).adds(reports)
@@ -65,7 +63,7 @@ def test_somebody_the_folder_is_not_shared_with_cannot_write(
     refused_everywhere(team.bob, "alice:reports")
 
 
-def test_a_writer_cannot_write_beside_the_folder(team: World, server: HostileServer) -> None:
+def test_a_writer_cannot_write_outside_the_folder(team: World, server: HostileServer) -> None:
     # A writer exceeds the grant: in the folder's parent, and in another of the owner's folders.
     writer = Accomplice(team, team.bob)
     top, archive = team.alice.find("/").keyed, team.alice.find("archive").keyed
@@ -110,7 +108,7 @@ def test_a_removed_writer_cannot_change_a_due_folder_that_was_seen_since(
     assert_refused(team.carol, path="alice:reports/deep/b")
 
 
-def test_a_removed_writer_cannot_change_a_due_folder_that_somebody_else_had_changed_last(
+def test_a_removed_writer_cannot_change_a_due_folder_last_changed_by_another(
     team: World, server: HostileServer
 ) -> None:
     deep = team.bob.find("alice:reports/deep").keyed
@@ -121,7 +119,9 @@ def test_a_removed_writer_cannot_change_a_due_folder_that_somebody_else_had_chan
     assert_refused(team.carol, path="alice:reports/deep/d.txt")
 
 
-def test_what_a_first_look_at_a_due_folder_cannot_tell(team: World, server: HostileServer) -> None:
+def test_a_first_look_at_a_due_folder_cannot_date_a_signature(
+    team: World, server: HostileServer
+) -> None:
     """No signature shows whether an entry was written before or after a removal.
 
     This limit ends when the folder takes its new key; with `--now` it takes it at once.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import resource
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,8 @@ import pytest
 
 from fskit.ssh import LONGEST_GREETING, LONGEST_PACKET
 from tests.support.client_processes import admin
-from tests.support.ssh_servers import SshServer, Visitor, give_code, is_in, until
+from tests.support.ssh_servers import SshServer, Visitor, give_code, is_in
+from tests.support.world import until
 
 FEW = 6
 
@@ -62,6 +65,15 @@ def own_door(tmp_path: Path) -> Iterator[SshServer]:
         yield door
 
 
+@pytest.fixture(scope="module")
+def drop_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """A server with a drop box."""
+    door = SshServer.start(tmp_path_factory.mktemp("drops") / "home", "--set", "drop_box=true")
+    with door.server:
+        yield door
+        assert "Traceback" not in door.server.log
+
+
 _NUMBERS = itertools.count(1)
 
 
@@ -90,7 +102,7 @@ HALF_OPEN = {
 
 
 @pytest.mark.parametrize("said", HALF_OPEN.values(), ids=HALF_OPEN.keys())
-def test_those_who_come_and_say_nothing_make_room_and_take_few_threads(door, alice, said):
+def test_silent_ssh_connections_are_closed_and_use_few_threads(door, alice, said):
     before = door.threads
     with contextlib.ExitStack() as opened:
         strangers = []
@@ -104,7 +116,7 @@ def test_those_who_come_and_say_nothing_make_room_and_take_few_threads(door, ali
         until(lambda: all(map(is_closed, strangers[: 60 - FEW])), "the oldest were shown out")
 
 
-def test_who_does_not_log_in_is_shown_out_after_a_while(door):
+def test_an_ssh_connection_without_a_login_is_closed_in_time(door):
     started = time.monotonic()
     with door.knock() as stranger, door.transport() as transport:
         with contextlib.suppress(OSError):
@@ -126,7 +138,7 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("said", ENDLESS.values(), ids=ENDLESS.keys())
-def test_who_sends_more_than_anybody_needs_to_is_shown_out_at_once(door, alice, said):
+def test_a_client_that_exceeds_a_limit_is_disconnected_at_once(door, alice, said):
     with door.knock() as stranger:
         stranger.settimeout(4)  # shorter than the time to log in
         with contextlib.suppress(ConnectionError):
@@ -161,7 +173,7 @@ def test_keys_are_exchanged_again_now_and_then_after_the_login_and_not_in_a_floo
 
 
 @pytest.mark.parametrize("name", ["a" * 65_536, "nul\0", "", "\N{GRINNING FACE}" * 1000])
-def test_a_name_that_nobody_can_have_is_refused_like_any(door, name):
+def test_an_impossible_user_name_is_refused_like_any_other(door, name):
     with door.transport() as transport:
         assert transport.auth_publickey(name, paramiko.RSAKey.generate(2048)) == [
             "keyboard-interactive"
@@ -200,6 +212,70 @@ def test_one_person_has_only_so_many_connections(door, alice):
         assert is_in(first)
 
 
+ALL = 12
+
+
+@pytest.fixture
+def full_door(tmp_path: Path) -> Iterator[SshServer]:
+    """A server with few SSH connections in total, most of which one user may have."""
+    limits = (f"ssh.all_connections={ALL}", "ssh.connections=100", "ssh.login=60")
+    door = SshServer.start(tmp_path / "home", *(w for one in limits for w in ("--set", one)))
+    with door.server:
+        yield door
+        assert "Traceback" not in door.server.log
+
+
+def knock_from(door: SshServer, address: str) -> socket.socket:
+    """Connect from an address of this machine, and start the protocol."""
+    stranger = socket.create_connection(
+        (door.address.host, door.address.port), 30, source_address=(address, 0)
+    )
+    stranger.sendall(HALF_OPEN["greeting alone"])
+    return stranger
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="connects from any address of 127.0.0.0/8")
+def test_strangers_of_many_networks_share_one_total(full_door, tmp_path):
+    alice = Visitor.enrolled(full_door.server, "alice", tmp_path / "alice")
+    before = full_door.threads
+    with contextlib.ExitStack() as opened:
+        strangers = [
+            opened.enter_context(knock_from(full_door, f"127.0.1.{n + 1}")) for n in range(3 * ALL)
+        ]
+        until(lambda: all(map(is_closed, strangers[: 2 * ALL])), "the oldest ones are closed")
+        until(lambda: full_door.threads <= before + ALL + 8, "each connection left has a thread")
+        assert gets_in(full_door, alice)
+        warned = [line for line in full_door.server.log.splitlines() if "all_connections" in line]
+        assert len(warned) == 1  # however many are closed
+
+
+def test_a_user_with_all_connections_does_not_keep_out_another(full_door, tmp_path):
+    alice, bob = (
+        Visitor.enrolled(full_door.server, one, tmp_path / one) for one in ("alice", "bob")
+    )
+    with contextlib.ExitStack() as opened:
+
+        def entered(visitor: Visitor) -> paramiko.Transport:
+            transport = opened.enter_context(full_door.transport())
+            if transport.auth_publickey(visitor.name, visitor.key):
+                give_code(transport, visitor.name, visitor.code())
+            return transport
+
+        first, *held = [entered(alice) for _ in range(ALL)]
+        opened.enter_context(contextlib.closing(first.open_session()))  # so it is not idle
+        assert is_in(entered(bob))
+        until(lambda: sum(not each.is_active() for each in held) == 1, "one of alice's is closed")
+        with full_door.transport() as more, contextlib.suppress(paramiko.SSHException, EOFError):
+            more.auth_publickey(alice.name, alice.key)
+            assert not is_in(more)
+        assert is_in(first)
+        for _ in range(ALL):  # strangers still find a place, and take none of a user
+            opened.enter_context(full_door.knock())
+        assert is_in(first)
+        assert is_in(entered(bob))
+    assert "ssh.all_connections" in full_door.server.log
+
+
 def test_one_connection_has_only_so_many_channels(door, alice):
     with door.transport() as transport:
         give_code(transport, alice.name, alice.code())
@@ -208,6 +284,49 @@ def test_one_connection_has_only_so_many_channels(door, alice):
             transport.open_session()
         channels.pop().close()
         until(lambda: is_in(transport), "there is room again")
+
+
+def memory_mib(door: SshServer) -> float:
+    """Return the memory that the server uses, in MiB."""
+    pages = Path(f"/proc/{door.server.process.pid}/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize() / (1 << 20)
+
+
+def fill(channel: paramiko.Channel) -> int:
+    """Send as much as the window of a channel allows; return how many bytes that is."""
+    channel.settimeout(0.3)
+    sent = 0
+    with contextlib.suppress(OSError, EOFError):
+        while True:
+            sent += channel.send(bytes(32_768))
+    return sent
+
+
+@pytest.mark.parametrize("use", ["fs", "sftp", None])
+def test_what_a_client_sends_without_being_read_is_little(drop_door, tmp_path, use):
+    """Channels that nothing reads, or whose reader waits for the rest of a record."""
+    alice = Visitor.enrolled(drop_door.server, f"alice{next(_NUMBERS)}", tmp_path / "alice")
+    with drop_door.transport() as transport:
+        give_code(transport, alice.name, alice.code())
+        before = memory_mib(drop_door)
+        channels = [transport.open_session() for _ in range(9)]
+        for channel in channels if use else ():
+            channel.invoke_subsystem(use)
+        for channel in channels:
+            assert fill(channel) < (4 << 20 if use else 1)
+        assert memory_mib(drop_door) - before < 16
+        assert is_in(transport)
+
+
+def test_who_sends_more_than_the_window_allows_is_shown_out(door, alice):
+    with door.transport() as transport:
+        give_code(transport, alice.name, alice.code())
+        channel, before = transport.open_session(), memory_mib(door)
+        channel.out_window_size = 1 << 30
+        fill(channel)
+        until(lambda: not transport.is_active(), "the connection is ended")
+        assert memory_mib(door) - before < 16
+    assert gets_in(door, alice)
 
 
 def test_nothing_is_forwarded_and_there_is_no_shell(door, alice):

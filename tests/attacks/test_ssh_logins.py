@@ -7,7 +7,6 @@ and CVE-2018-7750 of paramiko (opening a channel without logging in).
 from __future__ import annotations
 
 import itertools
-import statistics
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -29,8 +28,8 @@ from tests.support.ssh_servers import (
     give_code,
     is_in,
     new_key,
-    until,
 )
+from tests.support.world import until
 
 METHODS = ("none", "password", "publickey", "keyboard-interactive")
 
@@ -100,7 +99,7 @@ def test_no_method_and_no_order_of_methods_gets_past_the_code(door, alice, first
 
 
 @pytest.mark.parametrize("before", [*((method,) for method in METHODS[:3]), METHODS[:3]])
-def test_the_right_code_lets_in_after_any_other_method(door, alice, before):
+def test_the_right_code_logs_in_after_any_other_method(door, alice, before):
     with door.transport() as transport:
         for method in before:
             told(transport, method, alice.name, "x", alice.key)
@@ -124,7 +123,7 @@ def test_a_key_with_a_session_gets_in_alone_and_nothing_else_does(door, alice, t
         assert not is_in(transport)
 
 
-def test_a_code_without_a_key_begins_no_session_that_could_be_gone_on_with(door, alice):
+def test_a_code_without_a_key_starts_no_session_that_can_be_resumed(door, alice):
     with door.transport() as transport:
         give_code(transport, alice.name, alice.code())
         assert is_in(transport)
@@ -208,7 +207,7 @@ class Spoken:
         return self.came.pop(0) if self.came else 0
 
 
-def test_a_key_that_is_only_asked_about_is_taken_of_anybody_and_lets_nobody_in(door, alice):
+def test_a_public_key_without_proof_is_accepted_as_a_query_and_logs_no_one_in(door, alice):
     with door.transport() as transport:
         transport.auth_publickey(alice.name, alice.key)
         give_code(transport, alice.name, alice.code())
@@ -242,7 +241,7 @@ def test_a_weak_key_is_refused(door, alice):
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 2**32 - 1])
-def test_an_answer_to_a_question_that_was_not_asked_lets_nobody_in(door, alice, count):
+def test_an_answer_without_a_question_logs_no_one_in(door, alice, count):
     with door.transport() as transport:
         spoken = Spoken(transport)
         spoken.say(cMSG_USERAUTH_INFO_RESPONSE, count, *[alice.codes[0]] * min(count, 2))
@@ -275,6 +274,7 @@ def test_a_wrong_code_three_times_ends_the_connection(door, alice):
     ] * 3
 
 
+@pytest.mark.long
 def test_neither_words_nor_time_tell_why_a_code_is_refused(door, alice, tmp_path):
     gone, never = (
         Visitor.enrolled(door.server, f"gone{alice.name}", tmp_path / "gone"),
@@ -293,19 +293,25 @@ def test_neither_words_nor_time_tell_why_a_code_is_refused(door, alice, tmp_path
         "impossible": ("/" * 1000, "123456"),
         "no code": (alice.name, ""),
     }
-    took: dict[str, list[float]] = {reason: [] for reason in reasons}
     said = set()
-    for _ in range(7):
+
+    def tried(_round: int) -> dict[str, float]:
+        times = {}
         for reason, (user, code) in reasons.items():
             with door.transport() as transport:
                 told(transport, "none", user, "", None)
                 asked = time.monotonic()
                 said.add(told(transport, METHODS[3], user, code, None))
-                took[reason].append(time.monotonic() - asked)
+                times[reason] = time.monotonic() - asked
+        return times
+
+    with ThreadPoolExecutor(4) as at_once:  # most of the time the clients wait for a refusal
+        rounds = list(at_once.map(tried, range(8)))
+    fastest = {reason: min(times[reason] for times in rounds) for reason in reasons}
     assert len(said) == 1
-    assert min(map(min, took.values())) >= REFUSAL_S
-    medians = {reason: statistics.median(times) for reason, times in took.items()}
-    assert max(medians.values()) - min(medians.values()) < REFUSAL_S / 4, medians
+    assert min(fastest.values()) >= REFUSAL_S
+    # A loaded machine only adds to a time, so the fastest answers are compared.
+    assert max(fastest.values()) - min(fastest.values()) < REFUSAL_S / 4, fastest
 
 
 def test_requests_without_end_end_the_connection(door, alice):
@@ -320,11 +326,11 @@ def test_requests_without_end_end_the_connection(door, alice):
         assert asked < 30
 
 
-def test_a_code_is_used_at_one_door_or_the_other_and_never_at_both(door, tmp_path):
+def test_a_code_works_at_one_listener_only(door, tmp_path):
     folder = tmp_path / "eve"
     eve = Client(door.server, f"eve{tmp_path.name[-6:]}".lower(), folder)
     code = eve.app.fresh()
-    # A person who has not enrolled is refused, and the code is not consumed.
+    # Before the enrolment, the login is refused and the code is not consumed.
     with door.transport() as transport:
         assert told(transport, METHODS[3], eve.name, code, None) != "in"
     eve.quick("enroll", eve.link, "--no-passphrase", "--otp", code).ok()
@@ -338,7 +344,7 @@ def test_a_code_is_used_at_one_door_or_the_other_and_never_at_both(door, tmp_pat
 
 
 @pytest.mark.parametrize("end", ["revoke", "logout", "disable"])
-def test_what_ends_a_session_ends_its_connections_and_its_key(door, alice, end):
+def test_the_end_of_a_session_ends_its_connections_and_its_key(door, alice, end):
     with door.transport() as transport:
         transport.auth_publickey(alice.name, alice.key)
         give_code(transport, alice.name, alice.code())

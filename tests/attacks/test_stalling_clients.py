@@ -61,7 +61,7 @@ def goes_on(world: World, server: HostileServer) -> None:
     until(lambda: not world.staged(), "nothing is staged")
 
 
-def test_an_upload_that_stalls_is_ended_and_can_be_gone_on_with(
+def test_an_upload_that_stalls_is_ended_and_can_be_resumed(
     world: World, hasty: HostileServer
 ) -> None:
     with begun(world, hasty) as raw, RawClient.of(world.alice, hasty.address) as idle:
@@ -70,7 +70,7 @@ def test_an_upload_that_stalls_is_ended_and_can_be_gone_on_with(
     goes_on(world, hasty)
 
 
-def test_an_upload_that_trickles_is_ended_and_can_be_gone_on_with(
+def test_an_upload_that_trickles_is_ended_and_can_be_resumed(
     world: World, hasty: HostileServer
 ) -> None:
     with begun(world, hasty) as raw:
@@ -109,9 +109,7 @@ def test_long_requests_are_received_while_an_answer_is_not_taken(
         assert [isinstance(one, Control) and one.request for one in told] == asked
 
 
-def test_many_who_send_half_a_segment_keep_nobody_waiting(
-    world: World, liar: HostileServer
-) -> None:
+def test_many_half_sent_segments_delay_no_other(world: World, liar: HostileServer) -> None:
     with contextlib.ExitStack() as stack:
         slow = [stack.enter_context(begun(world, liar)) for _ in range(MORE_THAN_THREADS)]
         for raw in slow:
@@ -136,11 +134,11 @@ def test_segments_that_hold_nothing_are_refused_and_end_only_the_upload(
         assert answer.request == request
 
 
-def test_an_upload_goes_on_while_its_old_connection_is_still_open(
+def test_an_upload_resumes_while_its_old_connection_is_still_open(
     world: World, liar: HostileServer
 ) -> None:
     with begun(world, liar) as old:
-        until(world.staged, "the upload began")
+        until(world.staged, "the upload has started")
         assert isinstance(old.ask(GetStatus()), Status)  # so the server has processed the segment
         goes_on(world, liar)
         old.send_segment(UPLOAD, 1, b"of the old one")
@@ -149,7 +147,7 @@ def test_an_upload_goes_on_while_its_old_connection_is_still_open(
         assert answer.request == request
 
 
-def test_nobody_goes_on_with_the_upload_of_another(world: World, liar: HostileServer) -> None:
+def test_a_user_cannot_resume_anothers_upload(world: World, liar: HostileServer) -> None:
     with begun(world, liar) as alice, RawClient.of(world.bob, liar.address) as bob:
         assert isinstance(alice.ask(GetStatus()), Status)
         assert bob.ask(Resume(SALT, ANY_ROOM)) == Kept(0, whole=False)
@@ -160,7 +158,7 @@ def test_nobody_goes_on_with_the_upload_of_another(world: World, liar: HostileSe
 
 
 @pytest.mark.parametrize("length", [0, 31, 33, 1000])
-def test_only_a_salt_names_what_is_gone_on_with(
+def test_an_upload_is_resumed_by_its_salt_only(
     world: World, liar: HostileServer, length: int
 ) -> None:
     with RawClient.of(world.alice, liar.address) as raw:

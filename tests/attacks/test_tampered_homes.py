@@ -154,7 +154,7 @@ def test_blobs_of_two_files_cannot_be_swapped(
         refused(world.alice, name)
 
 
-def test_a_blob_of_the_same_size_of_somebody_else_is_noticed(
+def test_a_blob_of_the_same_size_of_another_person_is_noticed(
     world: World, liar: HostileServer, places: Places
 ) -> None:
     theirs, mine = root(world.bob.find("draft.bin")), root(places["draft.bin"])
@@ -162,7 +162,7 @@ def test_a_blob_of_the_same_size_of_somebody_else_is_noticed(
     refused(world.alice, "draft.bin")
 
 
-def test_content_forged_by_somebody_who_was_given_the_key_is_noticed(
+def test_content_forged_by_a_holder_of_the_key_is_noticed(
     world: World, liar: HostileServer, places: Places
 ) -> None:
     # AES-GCM proves nothing to people who share its key; the signed salted hash does.
@@ -299,7 +299,7 @@ def test_a_changed_manifest_is_noticed(
     refused(world.alice, "notes.txt")
 
 
-def test_a_manifest_signed_by_somebody_else_is_refused(
+def test_a_manifest_signed_by_another_person_is_refused(
     world: World, liar: HostileServer, places: Places
 ) -> None:
     bob = open_identity((world.bob.profile / "identity.key").read_bytes(), None)
@@ -325,7 +325,7 @@ def test_a_node_moved_to_another_folder_is_noticed(
         not_fooled(world.alice, "reports/q1.txt", b"the first quarter\n")
 
 
-def test_a_node_of_somebody_else_cannot_be_slipped_in(
+def test_a_node_of_another_person_cannot_be_inserted(
     attacked: Attacked, world: World, places: Places
 ) -> None:
     def slip_in(db: sqlite3.Connection) -> None:
@@ -346,7 +346,7 @@ BY_HIMSELF = object()
 
 
 def signed_by(person: Person, db: sqlite3.Connection, folder: bytes, **claims: object) -> None:
-    """Replace a folder's state by one that a person signed."""
+    """Replace a folder's state by another state with a person's signature."""
     key = open_identity((person.profile / "identity.key").read_bytes(), None).signing
     sql = "SELECT payload, signature FROM folder_states WHERE folder_id = ?"
     if claims.get("author_key") is BY_HIMSELF:
@@ -366,7 +366,7 @@ def signed_by(person: Person, db: sqlite3.Connection, folder: bytes, **claims: o
     ],
 )
 @pytest.mark.parametrize("where", ["/", "reports"])
-def test_a_folder_emptied_by_somebody_elses_signature_is_refused(
+def test_an_empty_folder_signed_by_another_person_is_refused(
     world: World,
     liar: HostileServer,
     places: Places,
@@ -399,7 +399,7 @@ def test_the_state_of_another_folder_is_refused(
 # --- the root of the tree, and people
 
 
-def test_a_tree_of_somebody_else_is_refused(world: World, liar: HostileServer) -> None:
+def test_a_tree_of_another_person_is_refused(world: World, liar: HostileServer) -> None:
     with world.database() as db:
         for column in ("root_id", "payload", "signature"):
             theirs = f"SELECT {column} FROM trees WHERE user_id = 2"

@@ -1,6 +1,6 @@
-"""Shares that nobody asked for: limited, refused for good, and of no weight for other commands.
+"""Unwanted shares: limited in number, refused for good, and no cost for other commands.
 
-Known from calendar and file-sharing spam, where anybody may put an entry into anybody's list.
+Known from calendar and file-sharing spam, where every user may add entries to another's list.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def folders(session: Session, count: int) -> list[KeyedNode]:
 
 
 def offer(session: Session, to: str, made: list[KeyedNode]) -> None:
-    """Share folders with somebody, all with one commit."""
+    """Share folders with a user, all in one commit."""
     key, bundle = session.identity.signing, session.people.bundle(session.context.questions, to)
     lists = []
     for node in made:
@@ -64,7 +64,7 @@ def offer(session: Session, to: str, made: list[KeyedNode]) -> None:
             above=[],
             former=[],
             time_ms=1,
-            log_head=b"",
+            log_head=session.people.log_head,
         )
         lists.append(NewMembers(sign_members(key, body).signed, [SealedKey(to, box)]))
     sent(session.connection, Commit([], [], [], [], lists))
@@ -105,7 +105,7 @@ def test_many_shares_of_one_person_hide_no_others_and_are_opened_when_asked_for(
     assert "more;" not in everything
 
 
-def test_a_person_who_is_blocked_shares_nothing_and_the_others_go_on(
+def test_a_blocked_person_cannot_share_and_other_shares_stay(
     world: World, limited: RunningServer
 ) -> None:
     world.bob.run("share", "notes.txt", "alice").succeeds()
@@ -124,7 +124,7 @@ def test_a_person_who_is_blocked_shares_nothing_and_the_others_go_on(
     assert world.alice.cat("carol:notes.txt")
 
 
-def test_a_member_who_blocks_the_owner_keeps_nobody_else_from_a_share_with_the_group(
+def test_a_member_who_blocks_the_owner_does_not_block_the_share_with_the_group(
     world: World, limited: RunningServer
 ) -> None:
     for command in (("add-group", "crew"), ("add-member", "crew", "alice", "bob")):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import light_argon2
 from tests.support.client_processes import Client, admin
 from tests.support.gateways import RunningGateway, gateway
 from tests.support.servers import RunningServer
@@ -19,8 +20,9 @@ AT_ONCE = 25
 
 
 @pytest.fixture(autouse=True)
-def _new_rsa_keys_are_pooled(pooled_rsa_keys: None) -> None:
-    """Take new RSA keys from the pool of the test run."""
+def _keys_cost_little(pooled_rsa_keys: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take new RSA keys from the pool, and keys from passphrases at the lowest cost."""
+    light_argon2.use(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +57,7 @@ _ROOMS = itertools.count(1)
 
 @pytest.fixture
 def client(_enrolled: Client, tmp_path: Path) -> Client:
-    """A person who is logged in, with a local folder for this test alone.
+    """A logged-in person, with a local folder for this test alone.
 
     All tests share the person's tree: a test puts its files into `client.room`.
     """

@@ -23,6 +23,7 @@ from tests.support.client_processes import (
     USAGE,
     Client,
     Cutter,
+    Terminal,
     admin,
     fingerprint_at,
     finish,
@@ -36,7 +37,7 @@ WELCOME = 3
 
 @pytest.fixture(scope="module")
 def settled(newcomer: Callable[[], Client]) -> Client:
-    """A person for this file alone, who is enrolled."""
+    """An enrolled person for this file alone."""
     return newcomer().enrol()
 
 
@@ -65,12 +66,12 @@ def test_a_link_and_a_code_are_all_it_takes(newcomer):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in client.home.rglob("*")}
     assert modes.pop("profiles") == modes.pop("default") == 0o700
     assert modes == dict.fromkeys(
-        ["identity.key", "memory.db", "people.db", "profile.json", "session"],
+        ["identity.key", "memory.db", "people.db", "profile.json", "session", "use.lock"],
         0o600,
     )
 
 
-def test_without_a_terminal_and_a_code_nothing_is_begun(newcomer):
+def test_without_a_terminal_and_a_code_nothing_is_started(newcomer):
     client = newcomer()
     client.run("enroll", client.link, "--no-passphrase").fails(LOGIN, "--otp", "terminal")
     client.run("enroll", client.link).fails(USAGE, "FSCLIENT_PASSPHRASE", "--no-passphrase")
@@ -92,8 +93,8 @@ def test_a_profile_is_enrolled_once_and_another_name_makes_another(settled, newc
     enroll = "enroll", other.link, "--no-passphrase", "--otp", other.app.fresh()
     other.run(*enroll).fails(CONFLICT, "default", settled.name, "--profile")
     other.run("--profile", "second", *enroll).ok()
-    assert settled.run("--json", "whoami").json()["user"] == settled.name
-    assert settled.run("--json", "whoami", "--profile", "second").json()["user"] == other.name
+    assert settled.quick("--json", "whoami").json()["user"] == settled.name
+    assert settled.quick("--json", "whoami", "--profile", "second").json()["user"] == other.name
     assert settled.run("whoami", FSCLIENT_PROFILE="second").lines[0].split() == ["user", other.name]
 
 
@@ -105,6 +106,57 @@ def test_with_a_passphrase_the_identity_does_not_open_without_it(newcomer):
     client.run("ls", FSCLIENT_PASSPHRASE="another").fails(LOGIN, "passphrase")
     client.run("ls", FSCLIENT_PASSPHRASE=phrase).ok()
     client.run("whoami", FSCLIENT_PASSPHRASE=phrase).ok()
+
+
+def test_the_passphrase_is_changed_set_and_removed(newcomer):
+    client = newcomer()
+    enroll = "enroll", client.link, "--otp", client.app.fresh()
+    client.run(*enroll, FSCLIENT_PASSPHRASE="old").ok()
+    keyfile = client.profile / "identity.key"
+    change = {"FSCLIENT_PASSPHRASE": "old", "FSCLIENT_NEW_PASSPHRASE": "new"}
+    wrong = change | {"FSCLIENT_PASSPHRASE": "older"}
+    before = keyfile.read_bytes()
+    client.run("keys", "passphrase", **wrong).fails(LOGIN, "passphrase", "keys recover")
+    client.run("keys", "passphrase", FSCLIENT_PASSPHRASE="old").fails(USAGE, "NEW_PASSPHRASE")
+    assert keyfile.read_bytes() == before
+    client.run("keys", "passphrase", **change).ok()
+    client.run("ls", FSCLIENT_PASSPHRASE="old").fails(LOGIN, "passphrase")
+    client.run("ls", FSCLIENT_PASSPHRASE="new").ok()
+    client.run("keys", "passphrase", "--no-passphrase", FSCLIENT_PASSPHRASE="new").ok()
+    client.quick("ls").ok()
+    client.run("keys", "passphrase", FSCLIENT_NEW_PASSPHRASE="last").ok()
+    client.run("ls").fails(LOGIN, "FSCLIENT_PASSPHRASE")
+    assert keyfile.stat().st_mode & 0o777 == 0o600
+    shutil.copy(keyfile, keyfile.with_name("identity.next"))
+    again = {"FSCLIENT_PASSPHRASE": "last", "FSCLIENT_NEW_PASSPHRASE": "x"}
+    client.run("keys", "passphrase", **again).fails(CONFLICT, "fsclient login")
+    client.run("ls", FSCLIENT_PASSPHRASE="last").ok()  # settles the rotation
+    client.run("keys", "passphrase", **again).ok()
+
+
+def test_in_the_shell_a_changed_passphrase_counts_for_the_rest(newcomer):
+    client = newcomer()
+    client.run("enroll", client.link, "--otp", client.app.fresh(), FSCLIENT_PASSPHRASE="old").ok()
+    script = f"keys passphrase\nkeys rotate --otp {client.app.fresh()}\n".encode()
+    phrases = {"FSCLIENT_PASSPHRASE": "old", "FSCLIENT_NEW_PASSPHRASE": "new"}
+    client.run("shell", given=script, **phrases).ok()
+    client.run("ls", FSCLIENT_PASSPHRASE="new").ok()
+
+
+def test_a_person_has_three_tries_for_the_passphrase(newcomer):
+    client = newcomer()
+    client.run("enroll", client.link, "--otp", client.app.fresh(), FSCLIENT_PASSPHRASE="right").ok()
+    with Terminal(client, "whoami") as terminal:
+        for attempt in ("one", "two", "right"):
+            terminal.wait_for("Passphrase of your identity")
+            terminal.type(f"{attempt}\r")
+        assert terminal.ends() == 0
+    with Terminal(client, "whoami") as terminal:
+        for attempt in ("one", "two", "three"):
+            terminal.wait_for("Passphrase of your identity")
+            terminal.type(f"{attempt}\r")
+        assert terminal.ends() == LOGIN
+        assert "keys recover" in terminal.shown
 
 
 @pytest.mark.parametrize(
@@ -119,7 +171,7 @@ def test_with_a_passphrase_the_identity_does_not_open_without_it(newcomer):
         "fs://alice@127.0.0.1:99999/?host-key=SHA256:" + "A" * 43,
     ],
 )
-def test_what_is_no_link_is_told_so(settled, tmp_path, link):
+def test_an_invalid_link_is_reported(settled, tmp_path, link):
     enroll = "enroll", link, "--no-passphrase", "--otp", "123456"
     settled.quick("--home", tmp_path / "new", *enroll).fails(USAGE)
 
@@ -180,13 +232,13 @@ def test_where_no_fsd_answers_it_says_so(copied, request, port, words):
     facts = copied.profile / "profile.json"
     changed = json.loads(facts.read_text()) | {"port": request.getfixturevalue(port)}
     facts.write_text(json.dumps(changed))
-    copied.run("ls").fails(UNREACHABLE, words)
+    copied.quick("ls").fails(UNREACHABLE, words)
 
 
-def test_a_host_that_nobody_knows_is_named(copied):
+def test_an_unknown_host_is_named(copied):
     facts = copied.profile / "profile.json"
     facts.write_text(json.dumps(json.loads(facts.read_text()) | {"host": "no-host.invalid"}))
-    copied.run("ls").fails(UNREACHABLE, "no-host.invalid")
+    copied.quick("ls").fails(UNREACHABLE, "no-host.invalid")
 
 
 # --- interrupted
@@ -211,14 +263,14 @@ def test_an_enrolment_that_the_server_took_can_be_finished_with_the_same_link(ne
             finish(process).fails(UNREACHABLE)
         fingerprint = fingerprint_at(client.server, client.name)
         assert fingerprint is not None
-        client.run("ls").fails(NOT_FOUND, "enroll")
+        client.quick("ls").fails(NOT_FOUND, "enroll")
         # A wrong code does not discard the keys that the server has already registered.
         client.run(*enroll, code(client.added["secret"], -50)).fails(LOGIN)
         again = client.run("--json", *enroll, client.app.fresh()).ok().json()
         assert again["fingerprint"] == fingerprint
         assert client.names() == []
         client.write("a.txt", b"it works")
-        client.run("put", "a.txt").ok()
+        client.quick("put", "a.txt").ok()
         assert client.cat("a.txt") == b"it works"
 
 
@@ -228,19 +280,19 @@ def test_an_enrolment_that_the_server_took_can_be_finished_with_the_same_link(ne
 def test_a_code_logs_in_once(newcomer):
     client = newcomer().enrol()
     used = client.app.fresh()
-    done = client.run("login", "--otp", used).ok()
+    done = client.quick("login", "--otp", used).ok()
     assert done.lines[0].startswith(f"Logged in as {client.name}; the session lasts until ")
     client.run("login", "--otp", used).fails(LOGIN, "used one-time password")
-    client.run("ls").ok()  # the session continues
+    client.quick("ls").ok()  # the session continues
 
 
 def test_after_logging_out_a_code_is_needed(newcomer):
     client = newcomer().enrol()
-    assert client.run("logout").ok().err == "Logged out.\n"
-    client.run("logout").ok()
+    assert client.quick("logout").ok().err == "Logged out.\n"
+    client.quick("logout").ok()
     client.run("ls").fails(LOGIN, "A one-time password is needed", "--otp CODE", "FSCLIENT_OTP")
     client.run("ls", FSCLIENT_OTP=client.app.fresh()).ok()
-    client.run("ls").ok()
+    client.quick("ls").ok()
 
 
 def test_a_session_that_the_administrator_ended_is_over(newcomer):
@@ -259,7 +311,7 @@ def test_a_session_is_not_tried_when_its_time_is_over(copied):
 
 
 @pytest.mark.parametrize("given", ["", "abc", "12345", "123456789"])
-def test_what_cannot_be_a_code_is_not_sent(copied, given):
+def test_an_impossible_code_is_not_sent(copied, given):
     copied.quick("login", "--otp", given).fails(USAGE, "6 to 8 digits")
 
 
@@ -281,13 +333,13 @@ def test_the_code_can_be_computed_from_a_secret_in_a_file(newcomer):
         b"otpauth://hotp/x?secret=JBSWY3DPEHPK3PXP",
     ],
 )
-def test_a_file_without_a_secret_is_told_so(copied, tmp_path, content):
+def test_a_file_without_a_secret_is_reported(copied, tmp_path, content):
     (tmp_path / "secret").write_bytes(content)
     copied.quick("login", "--otp-secret-file", tmp_path / "secret").fails(USAGE, "secret'")
 
 
 def test_a_secret_file_that_is_not_there_is_named(copied):
-    copied.run("login", "--otp-secret-file", "nowhere/secret").fails(NOT_FOUND, "nowhere/secret")
+    copied.quick("login", "--otp-secret-file", "nowhere/secret").fails(NOT_FOUND, "nowhere/secret")
 
 
 # --- showing
@@ -296,7 +348,7 @@ def test_a_secret_file_that_is_not_there_is_named(copied):
 def test_whoami_does_not_need_the_server(copied):
     facts = copied.profile / "profile.json"
     facts.write_text(json.dumps(json.loads(facts.read_text()) | {"port": 1}))
-    shown = copied.run("--json", "whoami").ok().json()
+    shown = copied.quick("--json", "whoami").ok().json()
     assert shown == {
         "user": copied.name,
         "server": f"{copied.server.address.host}:1",
@@ -310,14 +362,14 @@ def test_status_counts_what_is_stored(newcomer):
     client = newcomer().enrol()
     client.write("in/a", b"x" * 1000)
     client.write("in/b", b"x" * 3_000_000)
-    client.run("put", "in").ok()
-    shown = client.run("--json", "status").ok().json()
+    client.quick("put", "in").ok()
+    shown = client.quick("--json", "status").ok().json()
     assert (shown["user"], shown["files"], shown["folders"]) == (client.name, 2, 1)
     assert shown["stored_bytes"] > 3_001_000
-    lines = client.run("status").ok().lines
+    lines = client.quick("status").ok().lines
     assert lines[0].split() == ["user", client.name]
-    assert lines[-2].startswith("stored   2 files in 1 folder, 3.0 MB")
-    assert lines[-1] == "quota    none; 2.9 MiB used"
+    assert lines[3].startswith("stored   2 files in 1 folder, 3.0 MB")
+    assert lines[4] == "quota    none; 2.9 MiB used"
 
 
 # --- changed files of a profile
@@ -335,7 +387,7 @@ DAMAGED = {
     ("name", "how", "status"),
     [(name, how, status) for name, ways in DAMAGED.items() for how, status in ways.items()],
 )
-def test_a_damaged_home_is_told_in_a_sentence(copied, name, how, status):
+def test_a_damaged_data_directory_is_reported_in_a_sentence(copied, name, how, status):
     path = copied.profile / name
     if how == "gone":
         path.unlink()
@@ -346,19 +398,19 @@ def test_a_damaged_home_is_told_in_a_sentence(copied, name, how, status):
 
 
 @pytest.mark.parametrize("name", ["profile.json", "identity.key", "session", "memory.db"])
-def test_a_folder_in_place_of_a_file_is_told_in_a_sentence(copied, name):
+def test_a_folder_in_place_of_a_file_is_reported_in_a_sentence(copied, name):
     path = copied.profile / name
     path.unlink()
     path.mkdir()
-    copied.quick("ls").fails(1 if name == "memory.db" else USAGE)
+    copied.quick("ls").fails(USAGE, "move away")
 
 
-def test_a_home_that_cannot_be_read_is_told_in_a_sentence(copied):
+def test_an_unreadable_data_directory_is_reported_in_a_sentence(copied):
     (copied.profile / "profile.json").chmod(0)
     copied.run("ls", before=without_root).fails(6, "profile.json")
 
 
-def test_a_home_that_cannot_be_made_is_told_in_a_sentence(newcomer, tmp_path):
+def test_a_data_directory_that_cannot_be_created_is_reported_in_a_sentence(newcomer, tmp_path):
     client = newcomer()
     (tmp_path / "file").touch()
     enroll = "enroll", client.link, "--no-passphrase", "--otp", "123456"
@@ -374,5 +426,22 @@ def test_a_profile_that_is_not_there_says_how_to_enrol(settled, name):
 
 
 @pytest.mark.parametrize("name", [".", "..", "", "a/b", "-x", "a" * 65, "ü"])
-def test_what_cannot_name_a_profile_is_told_so(settled, name):
+def test_an_invalid_profile_name_is_reported(settled, name):
     settled.quick("ls", f"--profile={name}").fails(USAGE, "profile")
+
+
+def test_status_says_what_is_still_to_do_until_it_is_done(newcomer):
+    client = newcomer().enrol()
+    first = client.quick("status").ok().lines
+    assert [line.split()[-1] for line in first if "fsclient " in line] == ["not", "lost"]
+    assert all(len(line) <= 80 for line in first)
+    client.quick("--otp", client.app.fresh(), "keys", "backup").ok()
+    second = client.quick("status").ok().text
+    assert "keys backup" not in second
+    assert "recovery-codes" in second
+    client.quick("--otp", client.app.fresh(), "recovery-codes").ok()
+    assert "to do" not in client.quick("status").ok().text
+    client.quick("--otp", client.app.fresh(), "keys", "rotate").ok()
+    assert "keys backup" in client.quick("status").ok().text  # the backup has the former keys
+    told = client.quick("--json", "status").ok().json()
+    assert (told["key_backup"], told["recovery_codes"]) == (False, 10)

@@ -123,7 +123,7 @@ def test_a_folder_that_a_link_leads_to_is_not_put_a_second_time(client, tree):
 # --- special and sparse files
 
 
-def test_what_is_no_file_is_left_out_and_told(client, tree):
+def test_a_special_file_is_skipped_and_reported(client, tree):
     os.mkfifo(tree / "fifo")
     with socket.socket(socket.AF_UNIX) as door:
         door.bind(str(tree / "door"))
@@ -132,7 +132,7 @@ def test_what_is_no_file_is_left_out_and_told(client, tree):
     assert [line.split("'")[1] for line in done.complaints] == ["tree/door", "tree/fifo"]
 
 
-def test_holes_are_told_of_and_come_back_as_zeros(client, tree):
+def test_holes_are_reported_and_come_back_as_zeros(client, tree):
     with (tree / "sparse").open("wb") as file:
         file.truncate(3 * MIB)
         file.seek(2 * MIB)
@@ -345,7 +345,8 @@ def test_a_dry_run_of_get_shows_everything_and_does_nothing(client, tree):
     client.quick("put", "tree", client.room).ok()
     before = snapshot(client.folder)
     ran = client.quick("get", "-n", client.room, "new/folder/")
-    assert lines(ran)[:3] == [
+    assert lines(ran)[:4] == [
+        "make folder new/",
         "make folder new/folder/",
         f"make folder new/folder/{client.room}/",
         f"get new/folder/{client.room}/a.txt (1 B)",
@@ -357,7 +358,7 @@ def test_a_dry_run_of_get_shows_everything_and_does_nothing(client, tree):
     assert snapshot(client.folder) == before
 
 
-def test_each_thing_is_told_to_those_who_ask(client, tree):
+def test_verbose_prints_each_action(client, tree):
     ran = client.quick("put", "-v", "tree/src", client.room).ok()
     assert ran.out == b""
     assert ran.err.splitlines()[:2] == [

@@ -100,9 +100,9 @@ def test_what_comes_slowly_is_shown_as_it_comes_and_goes_in_the_end(client):
                 screen.wait_for(" MB")
                 moved = float(re.findall(r"/dump +([\d.]+) MB", screen.shown)[-1])
         pipe.close()
-        screen.wait_for(f"put 1 file, 25.2 MB, as {client.room}/dump")
+        screen.wait_for(f"put 1 file and 1 folder, 25.2 MB, as {client.room}/dump")
         assert screen.ends() == 0
-    assert last_lines(screen).startswith("put 1 file, 25.2 MB")
+    assert last_lines(screen).startswith("put 1 file and 1 folder, 25.2 MB")
     assert BAR not in screen.shown  # the size was not known
 
 
@@ -118,7 +118,7 @@ def test_a_large_file_has_a_bar_and_all_together_have_one_with_rate_and_time_lef
         screen.wait_for("/s")
         screen.wait_for(" left")
         valve.opened.set()
-        screen.wait_for("put 2 files and 1 folder, 52.4 MB, into")
+        screen.wait_for("put 2 files and 2 folders, 52.4 MB, into")
         assert screen.ends() == 0
     assert BAR not in last_lines(screen)
 
@@ -141,7 +141,7 @@ def test_a_short_transfer_draws_nothing(client):
     client.write("a", b"a")
     with Terminal(client, "put", "a", f"{client.room}/") as screen:
         assert screen.ends() == 0
-    assert screen.raw == f"put 1 file, 1 B, into {client.room}/\r\n".encode()
+    assert screen.raw == f"put 1 file and 1 folder, 1 B, into {client.room}/\r\n".encode()
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_short_transfer_draws_nothing(client):
         ("dumb", ["--progress", "bar"]),
     ],
 )
-def test_nobody_who_does_not_want_bars_gets_them(client, term, how):
+def test_bars_are_shown_only_if_wanted(client, term, how):
     with fed(client, "put", "-", f"{client.room}/x", *how, term=term) as (screen, pipe):
         for _ in range(40):
             pipe.write(PIECE)
@@ -207,20 +207,20 @@ CONTROL = re.compile(r"[^\n -~éд日]")
 def test_plain_lines_are_plain(client):
     client.write("tree/é", PIECE * 9)
     client.write("tree/small", b"small")
-    done = client.run("put", "tree", f"{client.room}/", "--progress", "plain").ok()
+    done = client.quick("put", "tree", f"{client.room}/", "--progress", "plain").ok()
     (large, last) = done.err.splitlines()
     assert large.startswith(f"{client.room}/tree/é, 9.4 MB")
-    assert last.startswith("put 2 files and 1 folder, 9.4 MB, into")
-    done = client.run("get", f"{client.room}/tree", "back", "--progress", "plain").ok()
+    assert last.startswith("put 2 files and 2 folders, 9.4 MB, into")
+    done = client.quick("get", f"{client.room}/tree", "back", "--progress", "plain").ok()
     assert done.err.startswith(f"{client.room}/tree/é, 9.4 MB")
     assert not CONTROL.search(done.err)
     assert done.out == b""
 
 
-def test_without_a_terminal_nothing_is_told_but_the_totals(client):
+def test_without_a_terminal_only_the_totals_are_shown(client):
     client.write("large", PIECE * 60)
     for how in ([], ["--progress", "auto"], ["--progress", "bar"], ["--progress", "none"]):
-        done = client.run("put", "large", f"{client.room}/", *how).ok()
+        done = client.quick("put", "large", f"{client.room}/", *how).ok()
         assert done.err.count("\n") == 1
         assert not CONTROL.search(done.err)
     client.quick("rm", "-r", client.room).ok()
@@ -256,22 +256,22 @@ def test_lines_of_json_come_while_it_lasts_and_only_grow(client, how):
     if "--json" in how:
         assert len(lines) + 1 == len(events)
         totals = done.json()
-        assert (totals["files"], totals["folders"], totals["bytes"]) == (1, 0, total)
+        assert (totals["files"], totals["folders"], totals["bytes"]) == (1, 1, total)
         assert totals["seconds"] == progress[-1]["seconds"]
         assert totals["bytes_per_second"] == pytest.approx(total / totals["seconds"], rel=0.01)
     else:
         assert done.out == b""
-        assert lines[-1].startswith("put 1 file, 18.9 MB")
+        assert lines[-1].startswith("put 1 file and 1 folder, 18.9 MB")
 
 
 def test_content_on_standard_output_comes_without_progress(client):
     client.write("large", PIECE * 9)
     client.quick("put", "large", f"{client.room}/").ok()
-    done = client.run("get", f"{client.room}/large", "-", "--progress", "plain").ok()
+    done = client.quick("get", f"{client.room}/large", "-", "--progress", "plain").ok()
     assert (done.out, done.err) == (PIECE * 9, "")
 
 
-def test_a_failure_is_told_beside_the_lines(client):
-    done = client.run("--json", "get", "no", "--progress", "plain").fails(NOT_FOUND)
+def test_a_failure_is_reported_next_to_the_lines(client):
+    done = client.quick("--json", "get", "no", "--progress", "plain").fails(NOT_FOUND)
     (last,) = [json.loads(line) for line in done.err.splitlines() if line.startswith("{")]
     assert (last["event"], last["files"], last["bytes"]) == ("progress", 0, 0)

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from tests.support.client_processes import (
+    CONFLICT,
     LOGIN,
     NOT_FOUND,
     UNREACHABLE,
@@ -65,6 +66,33 @@ def test_the_old_commands_take_their_argument_from_the_next_line_or_behind_them(
     client.script("rm 'sent file' 'sent too'").ok()
 
 
+def test_paths_are_taken_from_the_current_remote_folder(client, room):
+    done = client.script(
+        f"cd {room}", "pwd", "ls", "cd 'two words'", "cat 'x y'", "ls ../*", "cd ..", "put a b",
+        "ls", "rm b", "cd", "pwd", f"ls {room}",
+    ).ok()  # fmt: skip
+    assert done.text.splitlines() == [
+        room, "a", "two words/", "xy", f"{room}/a", "", f"{room}/two words:", "x y", "a", "b",
+        "two words/", "/", "a", "two words/",
+    ]  # fmt: skip
+
+
+def test_cd_goes_to_folders_alone(client, room):
+    for line in (f"cd {room}/a", "cd no", f"cd {room} {room}", "pwd x"):
+        assert client.script(line, "pwd").ok().text == "/\n"
+        assert client.script(line).status in (NOT_FOUND, USAGE, CONFLICT)
+
+
+def test_local_folders_and_programs(client):
+    client.write("below/file", b"")
+    done = client.script("lcd below", "lpwd", "lls -a", "!echo $((1 + 2))", "lcd ..", "lls").ok()
+    below = client.folder / "below"
+    assert done.text.splitlines()[:5] == [str(below), ".", "..", "file", "3"]
+    assert "below" in done.text.splitlines()[5:]
+    assert client.script("!exit 5").status == 5
+    assert client.script("lcd no-such-folder").fails(NOT_FOUND, "no-such-folder")
+
+
 @pytest.mark.parametrize("end", ["EXIT", "exit", "Quit", "bye", "exit 3"])
 def test_exit_ends_it_in_any_case(client, end):
     assert client.script("ls --json nothing-there-1", end, "frobnicate").status == NOT_FOUND
@@ -88,7 +116,7 @@ def test_errors_do_not_end_it(client, room):
         "ls -x",
     ]
     done = client.script(*lines, f"ls {room}/a").ok()
-    assert done.text == "a\n"
+    assert done.text == f"{room}/a\n"
     assert len(done.complaints) == len(lines)
 
 
@@ -121,7 +149,7 @@ def test_a_command_that_there_is_not_leads_to_those_of_the_shell(client):
 def test_an_option_of_one_line_is_not_one_of_the_next(client, room):
     done = client.script(f"ls --json {room}/a", f"ls {room}/a").ok()
     assert done.text.startswith("[{")
-    assert done.text.endswith("}]\na\n")
+    assert done.text.endswith(f"}}]\n{room}/a\n")
 
 
 def test_without_a_session_and_a_terminal_it_does_not_begin(newcomer):
@@ -190,7 +218,7 @@ def test_ctrl_c_and_ctrl_d_give_up_a_question_a_line_and_the_shell(client, promp
         screen.type(f"put - {client.room}/typed{RETURN}")
         screen.wait_for("Reading what is typed")
         screen.type(f"one line{RETURN}{CTRL_D}")
-        screen.wait_for("put 1 file, 9 B")
+        screen.wait_for("put 1 file and 1 folder, 9 B")
         screen.wait_for(prompt)
         screen.type(f"put - {client.room}/other{RETURN}")
         screen.wait_for("Reading what is typed")
@@ -248,7 +276,7 @@ def test_it_remembers_what_was_typed_from_one_time_to_the_next(newcomer):
             assert screen.ends() == 0
 
 
-def test_it_connects_again_when_the_server_was_started_anew(tmp_path):
+def test_it_reconnects_after_a_restart_of_the_server(tmp_path):
     with RunningServer.start(tmp_path / "fsd-home") as server:
         client = Client(server, "stayer", tmp_path).enrol()
         client.write("large", stretch("large", 2_000_000))
@@ -285,7 +313,7 @@ def test_it_asks_for_a_code_when_the_session_has_ended(newcomer):
         assert screen.ends() == 0
 
 
-def test_a_session_that_was_ended_elsewhere_is_asked_for_anew(newcomer):
+def test_a_session_ended_on_another_machine_is_started_again(newcomer):
     client = newcomer().enrol()
     with Terminal(client, "shell") as screen:
         screen.wait_for(prompt_of(client))
@@ -381,7 +409,7 @@ def test_ctrl_d_at_a_question_ends_the_program(newcomer):
     with Terminal(client, "enroll", client.link, "--no-passphrase") as screen:
         screen.wait_for("One-time password: ")
         screen.type(CTRL_D)
-        screen.wait_for("The question was not answered")
+        screen.wait_for("There was no answer")
         assert screen.ends() == 130
 
 

@@ -26,7 +26,9 @@ def room(client: Client) -> str:
 
 def help_pages() -> list[list[str]]:
     keys = ["backup", "export", "file", "import", "recover"]
-    return [[], *([name] for name in COMMANDS), *(["keys", name] for name in keys)]
+    agent = ["start", "status", "lock", "stop"]
+    below = [*(["keys", name] for name in keys), *(["agent", name] for name in agent)]
+    return [[], *([name] for name in COMMANDS), *below]
 
 
 @pytest.mark.parametrize("command", help_pages(), ids=" ".join)
@@ -64,6 +66,29 @@ def test_a_process_says_and_ends_as_the_tests_that_run_inside_this_one_do(client
         assert client.run(*line, COLUMNS="80") == client.quick(*line)
 
 
+def test_a_process_does_what_the_tests_do_inside_this_one(client, newcomer):
+    """Most tests run the client inside this process; here both ways have the same effects."""
+    other = newcomer().enrol().name
+    client.quick("mkdir", client.room).ok()
+    client.quick("share", client.room, other).ok()  # the first use of their keys is a warning
+    client.write("a", b"a")
+    lines = (
+        *("mkdir {}", "mkdir {}/d", "--quiet put a {}/d/", "cat {}/d/a", "mv {}/d/a {}/b"),
+        *("ls {}", "tree {}", "find {}", "du {}", "share {} @", "shares {}", "unshare {} @"),
+        *("rm {}/b", "--quiet restore {}/b", "--quiet get {}/b", "rm -r {}", "verify @", "whoami"),
+        *("ls {}", "--json ls {}", "rm {}"),
+    )
+    told = list[list[tuple[str, str]]]()
+    for way in (client.run, client.quick):
+        room = f"way{len(told)}"
+        (client.folder / "b").unlink(missing_ok=True)
+        ran = [way(*line.replace("@", other).format(room, room).split()) for line in lines]
+        assert [one.status for one in ran] == [0] * (len(lines) - 3) + [NOT_FOUND] * 3
+        assert (client.folder / "b").read_bytes() == b"a"
+        told.append([(one.text.replace(room, ""), one.err.replace(room, "")) for one in ran])
+    assert told[0] == told[1]
+
+
 def test_without_a_command_it_says_what_there_is(client):
     done = client.run(COLUMNS="80")
     assert (done.status, done.out) == (USAGE, b"")
@@ -71,7 +96,7 @@ def test_without_a_command_it_says_what_there_is(client):
     assert client.run("keys").status == USAGE
 
 
-def test_the_version_is_told(client):
+def test_the_version_is_printed(client):
     assert client.run("--version").ok().text == f"fsclient {__version__}\n"
 
 
@@ -115,7 +140,7 @@ def test_an_unknown_command_is_met_with_the_nearest_one(client, typed, meant):
         ["put", "-dash"],
     ],
 )
-def test_a_line_that_is_not_understood_is_told_in_our_words_and_as_json(client, line):
+def test_a_malformed_line_is_reported_in_plain_words_and_as_json(client, line):
     told = client.quick(*line).fails(USAGE)
     assert told.out == b""
     as_json = (
@@ -249,7 +274,7 @@ def packages(modules: set[str]) -> set[str]:
     return {module.split(".")[0] for module in modules}
 
 
-def test_the_version_is_told_without_loading_much(client):
+def test_the_version_is_printed_without_loading_much(client):
     modules = loaded(client, "--version")
     assert not packages(modules) & {*HEAVY, *HEAVY_EVER, *PICKY, "sqlite3", "socket", "hashlib"}
     assert not [name for name in modules if name.startswith("fsclient.commands.")]
@@ -258,10 +283,12 @@ def test_the_version_is_told_without_loading_much(client):
 def test_ls_loads_nothing_of_the_server_and_nothing_for_other_commands(client):
     modules = loaded(client, "ls")
     assert not packages(modules) & {*HEAVY_EVER, *PICKY}
+    assert not [name for name in modules if name.startswith("fsclient.agent")]
     assert "concurrent.futures" not in modules
-    assert [name for name in modules if name.startswith("fsclient.commands.")] == [
-        "fsclient.commands.ls"
-    ]
+    assert {name for name in modules if name.startswith("fsclient.commands.")} == {
+        "fsclient.commands.ls",
+        "fsclient.commands.filtering",
+    }
 
 
 @pytest.mark.parametrize("line", [["put", "a", "{}/"], ["get", "{}/a", "b"], ["cat", "{}/a"]])

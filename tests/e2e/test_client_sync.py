@@ -24,6 +24,7 @@ from fsproto.messages.account import GetStatus, Status
 from fsproto.names import parse_path
 from tests.support.client_processes import CONFLICT, NOT_FOUND, USAGE, Client, Ran, snapshot
 from tests.support.fixed_keys import stretch
+from tests.support.world import until
 
 MIB = 1 << 20
 TIME_NS = 1_234_567_890_123_456_789
@@ -31,7 +32,11 @@ TIME_NS = 1_234_567_890_123_456_789
 
 @pytest.fixture
 def tree(client: Client) -> Path:
-    """A local folder `tree` with one of each kind of file."""
+    return make_tree(client)
+
+
+def make_tree(client: Client) -> Path:
+    """Make a local folder `tree` with one of each kind of file."""
     for name, content in {
         "a.txt": b"a",
         "src/main.c": b"int main;",
@@ -88,10 +93,10 @@ class Pair:
 def pair(client: Client, tree: Path) -> Pair:
     """The three folders, all equal."""
     pair = Pair(client, tree)
-    files, folders = 6, 5  # the top folder is counted, the room that contains it is not
+    files, folders = 6, 6  # the first command also made the room, which contains the folder
     up, down = pair.up(), pair.down()
     assert (up["files"], up["folders"], up["touched"]) == (files, folders, 0)
-    assert (down["files"], down["folders"], down["touched"]) == (files, folders, 0)
+    assert (down["files"], down["folders"], down["touched"]) == (files, folders - 1, 0)
     assert pair.same()
     return pair
 
@@ -146,6 +151,43 @@ def test_each_folder_is_asked_for_once_and_nothing_else(pair, direction):
             sync.down(which_way(str(pair.copy), pair.remote, down=True))
         on_the_way, folders = 2, 5
         assert asked() - before - 1 == on_the_way + folders
+
+
+def test_the_progress_counts_the_files_that_are_still_to_be_compared(client, capsys):
+    for number in range(20):
+        client.write(f"tree/{number // 5}/{number}", b"content")
+    app = App()
+    app.options.home = client.home
+    ui = Ui()
+    with app.session() as session:
+        progress = Progress(ui, "put", "put", "plain")
+
+        class Looks(Actions):
+            """Reports that show the progress at each action."""
+
+            def note(self, action: str, path: object, size: int | None = None) -> None:
+                super().note(action, path, size)
+                progress.look()
+
+        rules = TransferOptions(mirror=True)
+        task = TransferRun(session, progress, Failures(ui), Looks(ui), rules)
+        Sync(task).up(which_way(str(client.folder / "tree"), f"{client.room}/tree", down=False))
+        progress.look()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) > 10
+    assert {line.split(",")[0].partition(" of ")[2] for line in lines} == {"20 files"}
+    assert lines[-1].startswith("put 20 of 20 files, 140 B of 140 B")
+
+
+def test_folders_on_the_way_count_among_those_that_were_made(pair, client):
+    for command in (
+        ("sync", "tree", f"{client.room}/on/the/way/tree"),
+        ("sync", "--down", "on/the/way/tree", f"{client.room}/on/the/way/tree"),
+        ("put", "tree/a.txt", f"{client.room}/put/on/the/way/"),
+        ("get", f"{client.room}/tree/a.txt", "got/on/the/way/"),
+    ):
+        ran = client.quick("--json", *command).ok()
+        assert ran.json()["folders"] == (3 + 5 if "sync" in command else 4), command
 
 
 @pytest.mark.parametrize("size", [3, MIB + 7])
@@ -226,7 +268,11 @@ def test_times_of_folders_follow(pair):
     assert pair.same()
 
 
-def test_the_top_of_a_tree_can_be_got_whole(pair, client):
+def test_the_top_of_a_tree_can_be_got_whole(newcomer):
+    client = newcomer().enrol()  # others have the files of other tests in their trees
+    client.room = "room"
+    pair = Pair(client, make_tree(client))
+    pair.up()
     done = client.quick("--json", "sync", "--down", "everything", "/").ok().json()
     assert done["failed"] == []
     assert snapshot(client.folder / "everything" / pair.remote) == snapshot(pair.tree)
@@ -275,7 +321,7 @@ def test_what_is_excluded_is_neither_moved_nor_removed(pair, client):
     client.write("remote-only/there.o", b"there")
     client.write("remote-only/not kept", b"")
     client.quick("put", "remote-only", f"{pair.remote}/").ok()
-    pair.up("--delete", "--exclude", "*.o")
+    pair.up("--delete", "--force", "--exclude", "*.o")  # no sync has seen `remote-only`
     assert client.names(f"{pair.remote}/remote-only") == ["there.o"]
     pair.down("--delete", "--exclude", "*.o")
     assert (pair.copy / "own.o").exists()
@@ -360,7 +406,7 @@ def test_a_link_in_place_of_a_folder_is_not_followed(pair, client):
 # --- targets
 
 
-def test_the_owner_tells_a_remote_path_from_a_local_one(pair, client):
+def test_the_owner_distinguishes_a_remote_path_from_a_local_one(pair, client):
     client.quick("sync", f"{client.name}:{pair.remote}", "third").ok()
     assert snapshot(client.folder / "third") == snapshot(pair.tree)
     client.quick("sync", "third", f"{client.name}:{client.room}/fourth").ok()
@@ -474,13 +520,17 @@ def test_a_sync_that_was_cut_off_is_run_again(client, direction):
     pair = Pair(client, client.folder / "tree")
     if direction == "up":
         process = client.start("sync", "tree", pair.remote)
-        while client.quick("ls", pair.remote).status != 0 and process.poll() is None:
-            pass
+        until(
+            lambda: client.quick("ls", pair.remote).status == 0 or process.poll() is not None,
+            "a part has arrived",
+        )
     else:
         pair.up()
         process = client.start("sync", "--down", "copy", pair.remote)
-        while not list(pair.copy.glob("*/*")) and process.poll() is None:
-            pass
+        until(
+            lambda: list(pair.copy.glob("*/*")) or process.poll() is not None,
+            "a part has arrived",
+        )
     process.kill()
     process.communicate()
     # The server may handle the killed client's last request only now, which causes a conflict.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -39,23 +40,23 @@ START = {"a": "a", "b": "b", "d": None, "d/x": "d/x"}
 def test_ls_shows_folders_with_a_slash_in_the_order_of_names(client, room):
     client.write("B", b"x")
     client.quick("put", "B", f"{room}/").ok()
-    assert client.run("ls", room).ok().lines == ["B", "a", "b", "d/"]
+    assert client.quick("ls", room).ok().lines == ["B", "a", "b", "d/"]
     assert client.names(room) == client.names(f"/{room}/") == ["B", "a", "b", "d/"]
-    assert client.names(f"{room}/a") == ["a"]
+    assert client.names(f"{room}/a") == [f"{room}/a"]
     assert client.names(f"{room}/d") == ["x"]
     assert f"{room}/" in client.names()
     assert client.names("/") == client.names(".") == client.names(f"{client.name}:")
 
 
 def test_ls_of_several_says_which_is_which(client, room):
-    lines = client.run("ls", f"{room}/d", f"{room}/a").ok().lines
-    assert lines == [f"{room}/d:", "x", "", f"{room}/a:", "a"]
+    lines = client.quick("ls", f"{room}/d", f"{room}/a").ok().lines
+    assert lines == [f"{room}/a", "", f"{room}/d:", "x"]
 
 
 def test_ls_l_shows_sizes_and_times(client, room):
     client.write("large", b"x" * 1_234_567)
     client.quick("put", "large", f"{room}/").ok()
-    lines = client.run("ls", "-l", room).ok().lines
+    lines = client.quick("ls", "-l", room).ok().lines
     assert [re.sub(TIME, "TIME", line) for line in lines] == [
         "        1  TIME  a",
         "        1  TIME  b",
@@ -65,9 +66,11 @@ def test_ls_l_shows_sizes_and_times(client, room):
 
 
 def test_ls_gives_json(client, room):
-    found = {entry["name"]: entry for entry in client.run("ls", "--json", room).ok().json()}
+    found = {entry["name"]: entry for entry in client.quick("ls", "--json", room).ok().json()}
     assert set(found) == {"a", "b", "d"}
     local = (client.folder / "start/a").stat()
+    second = time.gmtime(local.st_mtime_ns // 10**9)
+    assert found["a"].pop("mtime_utc").startswith(time.strftime("%Y-%m-%dT%H:%M:%S.", second))
     assert found["a"] == {
         "name": "a",
         "path": f"{room}/a",
@@ -86,7 +89,7 @@ def test_ls_gives_json(client, room):
 @pytest.mark.parametrize(
     "path", ["{}/no", "{}/no/way", "{}/a/", "{}/a/x", "{}/d/x/y", "nobody:", "nobody:x"]
 )
-def test_what_is_not_there_is_told(client, room, path):
+def test_a_missing_path_is_reported(client, room, path):
     for command in (["ls"], ["get"], ["cat"], ["rm"], ["mv", "-f"], ["keys", "file"]):
         target = ["/"] if command[0] == "mv" else []
         client.quick(*command, path.format(room), *target).fails(NOT_FOUND)
@@ -94,18 +97,18 @@ def test_what_is_not_there_is_told(client, room, path):
 
 def test_an_empty_folder_shows_nothing(client):
     client.quick("mkdir", client.room).ok()
-    done = client.run("ls", client.room).ok()
+    done = client.quick("ls", client.room).ok()
     assert (done.out, done.err) == (b"", "")
-    assert client.run("ls", "--json", client.room).ok().json() == []
+    assert client.quick("ls", "--json", client.room).ok().json() == []
 
 
 # --- mkdir
 
 
 def test_mkdir_makes_a_folder_and_those_above_it(client):
-    assert client.run("mkdir", client.room).ok().err == f"made {client.room}/\n"
+    assert client.quick("mkdir", client.room).ok().err == f"made {client.room}/\n"
     paths = [f"{client.room}/one", f"{client.room}/two/deep/er/"]
-    assert client.run("--json", "mkdir", *paths).ok().json() == {
+    assert client.quick("--json", "mkdir", *paths).ok().json() == {
         "made": [path.rstrip("/") for path in paths],
         "failed": [],
     }
@@ -115,16 +118,16 @@ def test_mkdir_makes_a_folder_and_those_above_it(client):
 
 
 def test_mkdir_of_what_is_there_is_a_conflict_but_with_p(client, room):
-    client.run("mkdir", f"{room}/d").fails(CONFLICT, f"'{room}/d' exists already.")
+    client.quick("mkdir", f"{room}/d").fails(CONFLICT, f"'{room}/d' exists already.")
     client.quick("mkdir", "/").fails(CONFLICT, "'/' exists already.")
-    done = client.run("mkdir", "-p", f"{room}/d", "/", f"{room}/new").ok()
+    done = client.quick("mkdir", "-p", f"{room}/d", "/", f"{room}/new").ok()
     assert done.err == f"made {room}/new/\n"
     client.quick("mkdir", "-p", f"{room}/a").fails(CONFLICT, "is a file, not a folder")
     client.quick("mkdir", f"{room}/a/x").fails(NOT_FOUND, "is a file, not a folder")
 
 
-def test_mkdir_goes_on_after_a_failure(client, room):
-    client.run("mkdir", f"{room}/d", f"{room}/e").fails(CONFLICT)
+def test_mkdir_continues_after_a_failure(client, room):
+    client.quick("mkdir", f"{room}/d", f"{room}/e").fails(CONFLICT)
     assert client.names(f"{room}/e") == []
 
 
@@ -178,13 +181,13 @@ def test_mv_refuses_what_it_cannot_do_and_changes_nothing(client, room, paths, s
 
 
 def test_the_top_can_neither_be_moved_nor_removed(client, room):
-    client.run("mv", "/", f"{room}/d").fails(NOT_ALLOWED, "top of your tree")
-    client.run("rm", "-rf", "/").fails(NOT_ALLOWED, "top of your tree")
+    client.quick("mv", "/", f"{room}/d").fails(NOT_ALLOWED, "top of your tree")
+    client.quick("rm", "-rf", "/").fails(NOT_ALLOWED, "top of your tree")
     client.quick("rm", "-rf", ".").fails(NOT_ALLOWED, "top of your tree")
 
 
-def test_mv_goes_on_after_a_failure(client, room):
-    done = client.run("--json", "mv", f"{room}/no", f"{room}/a", f"{room}/d")
+def test_mv_continues_after_a_failure(client, room):
+    done = client.quick("--json", "mv", f"{room}/no", f"{room}/a", f"{room}/d")
     assert done.fails(NOT_FOUND).json() == {
         "moved": [{"from": f"{room}/a", "to": f"{room}/d/a"}],
         "failed": [
@@ -207,18 +210,18 @@ def test_what_was_moved_can_be_read_changed_and_moved_again(client, room):
 
 
 def test_rm_removes_files_and_folders_only_with_r(client, room):
-    client.run("rm", f"{room}/a").ok()
-    client.run("rm", f"{room}/d").fails(USAGE, "is a folder", "Give -r")
+    client.quick("rm", f"{room}/a").ok()
+    client.quick("rm", f"{room}/d").fails(USAGE, "is a folder", "Give -r")
     assert tree(client, room) == {"b": "b", "d": None, "d/x": "d/x"}
-    done = client.run("rm", "-r", f"{room}/d", f"{room}/b").ok()
+    done = client.quick("rm", "-r", f"{room}/d", f"{room}/b").ok()
     assert done.err == f"removed {room}/d\nremoved {room}/b\n"
     assert client.names(room) == []
 
 
 def test_rm_of_what_is_not_there_is_an_error_but_with_f(client, room):
-    client.run("rm", f"{room}/no").fails(NOT_FOUND, f"There is no '{room}/no'.")
-    assert client.run("rm", "-f", f"{room}/no").ok().err == ""
-    done = client.run("--json", "rm", f"{room}/no", f"{room}/a").fails(NOT_FOUND)
+    client.quick("rm", f"{room}/no").fails(NOT_FOUND, f"There is no '{room}/no'.")
+    assert client.quick("rm", "-f", f"{room}/no").ok().err == ""
+    done = client.quick("--json", "rm", f"{room}/no", f"{room}/a").fails(NOT_FOUND)
     assert done.json()["removed"] == [f"{room}/a"]
 
 

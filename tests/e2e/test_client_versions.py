@@ -33,7 +33,7 @@ def room(client: Client) -> str:
     return client.room
 
 
-def test_history_tells_each_version_and_what_was_changed(client, room):
+def test_history_shows_each_version_and_its_changes(client, room):
     put(client, f"{room}/f", b"one")
     put(client, f"{room}/f", b"number two")
     client.quick("mv", f"{room}/f", f"{room}/g").ok()
@@ -52,7 +52,7 @@ def test_history_tells_each_version_and_what_was_changed(client, room):
     assert {(one["author"], one["author_checked"]) for one in told["versions"]} == {
         (client.name, True)
     }
-    lines = client.run("history", path).ok().lines
+    lines = client.quick("history", path).ok().lines
     assert re.fullmatch(rf"2  {TIME}  10  {client.name}  content", lines[2])
     assert re.fullmatch(rf"1  {TIME}   3  {client.name}  new", lines[3])
 
@@ -62,20 +62,20 @@ def test_an_older_version_is_got_under_the_name_of_now(client, room, size):
     put(client, f"{room}/f", b"1" * size)
     put(client, f"{room}/f", b"2" * size)
     client.quick("mv", f"{room}/f", f"{room}/g").ok()
-    assert client.run("cat", "--version", "1", f"{room}/g").ok().out == b"1" * size
-    client.run("get", "--version", "2", f"{room}/g").ok()
+    assert client.quick("cat", "--version", "1", f"{room}/g").ok().out == b"1" * size
+    client.quick("get", "--version", "2", f"{room}/g").ok()
     assert (client.folder / "g").read_bytes() == b"2" * size
-    client.run("get", "--version", "1", f"{room}/g", "old").ok()
+    client.quick("get", "--version", "1", f"{room}/g", "old").ok()
     assert (client.folder / "old").read_bytes() == b"1" * size
 
 
-def test_versions_that_there_are_not_are_told(client, room):
+def test_missing_versions_are_reported(client, room):
     put(client, f"{room}/f", b"one")
-    client.run("cat", "--version", "2", f"{room}/f").fails(NOT_FOUND, "the newest is 1")
-    client.run("cat", "--version", "0", f"{room}/f").fails(USAGE)
-    client.run("get", "--version", "1", room).fails(USAGE, "only files have versions")
-    client.run("history", f"{room}/nothing").fails(NOT_FOUND)
-    client.run("history", f"{room}/no/thing").fails(NOT_FOUND)
+    client.quick("cat", "--version", "2", f"{room}/f").fails(NOT_FOUND, "the newest is 1")
+    client.quick("cat", "--version", "0", f"{room}/f").fails(USAGE)
+    client.quick("get", "--version", "1", room).fails(USAGE, "only files have versions")
+    client.quick("history", f"{room}/nothing").fails(NOT_FOUND)
+    client.quick("history", f"{room}/no/thing").fails(NOT_FOUND)
 
 
 def test_the_server_keeps_ten_older_contents_and_says_where_they_end(client, room):
@@ -86,7 +86,9 @@ def test_the_server_keeps_ten_older_contents_and_says_where_they_end(client, roo
     assert told["complete"] is False
     assert told["versions"][-1]["changes"] == []
     assert "no longer has versions before 3" in client.quick("history", f"{room}/f").ok().text
-    client.run("cat", "--version", "2", f"{room}/f").fails(NOT_FOUND, "no longer has version 2 of")
+    client.quick("cat", "--version", "2", f"{room}/f").fails(
+        NOT_FOUND, "no longer has version 2 of"
+    )
     assert client.quick("cat", "--version", "3", f"{room}/f").ok().out == b"2"
 
 
@@ -94,17 +96,17 @@ def test_the_server_keeps_ten_older_contents_and_says_where_they_end(client, roo
 def test_an_older_version_becomes_the_newest_and_nothing_is_lost(client, room, size):
     put(client, f"{room}/f", b"1" * size)
     put(client, f"{room}/f", b"2" * size)
-    client.run("restore", f"{room}/f", "--version", "1").ok()
+    client.quick("restore", f"{room}/f", "--version", "1").ok()
     assert client.cat(f"{room}/f") == b"1" * size
     assert changes(client, f"{room}/f")[0] == (3, ["content of version 1"])
     assert client.quick("cat", "--version", "2", f"{room}/f").ok().out == b"2" * size
     again = json.loads(client.quick("restore", f"{room}/f", "--version", "1", "--json").ok().text)
     assert again["changed"] is False
-    client.run("restore", f"{room}/f").fails(USAGE, "Which version")
-    client.run("restore", room).fails(USAGE, "folders have no versions")
+    client.quick("restore", f"{room}/f").fails(USAGE, "Choose the version")
+    client.quick("restore", room).fails(USAGE, "folders have no versions")
 
 
-def test_what_was_removed_comes_back_with_all_its_history(client, room):
+def test_a_removed_node_comes_back_with_its_history(client, room):
     put(client, f"{room}/f", b"one")
     put(client, f"{room}/f", b"two")
     client.quick("rm", f"{room}/f").ok()
@@ -112,7 +114,7 @@ def test_what_was_removed_comes_back_with_all_its_history(client, room):
     (gone,) = history(client, room)["removed"]
     assert (gone["name"], gone["removed_by"], gone["version"]) == ("f", client.name, 2)
     assert [one["version"] for one in history(client, f"{room}/f")["versions"]] == [2, 1]
-    client.run("restore", f"{room}/f").ok()
+    client.quick("restore", f"{room}/f").ok()
     assert client.cat(f"{room}/f") == b"two"
     assert [number for number, _ in changes(client, f"{room}/f")] == [3, 2, 1]
     assert history(client, room)["removed"] == []
@@ -124,11 +126,11 @@ def test_a_folder_comes_back_with_all_that_was_in_it(client, room):
     client.quick("put", room, "/").ok()
     client.quick("rm", f"{room}/d/a").ok()
     client.quick("rm", "-r", f"{room}/d").ok()
-    client.run("restore", f"{room}/d/e/b").fails(NOT_FOUND, "If it was removed")
-    client.run("restore", f"{room}/d").ok()
+    client.quick("restore", f"{room}/d/e/b").fails(NOT_FOUND, "If it was removed")
+    client.quick("restore", f"{room}/d").ok()
     assert client.cat(f"{room}/d/e/b") == b"d/e/b"
     assert client.names(f"{room}/d") == ["e/"]
-    client.run("restore", f"{room}/d/a").ok()
+    client.quick("restore", f"{room}/d/a").ok()
     assert client.cat(f"{room}/d/a") == b"d/a"
     put(client, f"{room}/d/e/b", b"goes on")
 
@@ -138,13 +140,13 @@ def test_it_comes_back_under_another_name_elsewhere_and_as_an_older_version(clie
     put(client, f"{room}/f", b"two")
     client.quick("rm", f"{room}/f").ok()
     put(client, f"{room}/f", b"in its place")
-    client.run("restore", f"{room}/f", "--as", f"{room}/f").fails(CONFLICT, "--as")
-    client.run("restore", f"{room}/f", "--as", "old", "--version", "1").ok()
+    client.quick("restore", f"{room}/f", "--as", f"{room}/f").fails(CONFLICT, "--as")
+    client.quick("restore", f"{room}/f", "--as", "old", "--version", "1").ok()
     assert client.cat(f"{room}/old") == b"one"
     assert client.cat(f"{room}/f") == b"in its place"
     client.quick("rm", f"{room}/old").ok()
     client.quick("mkdir", f"{room}/d").ok()
-    client.run("restore", f"{room}/old", "--as", f"{room}/d/").ok()
+    client.quick("restore", f"{room}/old", "--as", f"{room}/d/").ok()
     assert client.cat(f"{room}/d/old") == b"one"
 
 
@@ -153,12 +155,12 @@ def test_of_several_of_a_name_the_latest_comes_back_or_the_one_that_is_named(cli
         put(client, f"{room}/f", content)
         client.quick("rm", f"{room}/f").ok()
     latest, first = history(client, room)["removed"]
-    told = client.run("restore", f"{room}/f").ok()
+    told = client.quick("restore", f"{room}/f").ok()
     assert "removed 2 times" in told.err
     assert client.cat(f"{room}/f") == b"second"
-    client.run("restore", f"{room}/f", "--id", first["id"], "--as", "g").ok()
+    client.quick("restore", f"{room}/f", "--id", first["id"], "--as", "g").ok()
     assert client.cat(f"{room}/g") == b"first"
-    client.run("restore", f"{room}/f", "--id", latest["id"], "--as", "h").fails(NOT_FOUND)
+    client.quick("restore", f"{room}/f", "--id", latest["id"], "--as", "h").fails(NOT_FOUND)
 
 
 def test_what_another_file_has_replaced_comes_back_too(client, room):
@@ -167,7 +169,7 @@ def test_what_another_file_has_replaced_comes_back_too(client, room):
     client.quick("mv", "-f", f"{room}/a", f"{room}/b").ok()
     (gone,) = history(client, room)["removed"]
     assert (gone["name"], gone["replaced"]) == ("b", True)
-    client.run("restore", f"{room}/b", "--as", "b-before").ok()
+    client.quick("restore", f"{room}/b", "--as", "b-before").ok()
     assert client.cat(f"{room}/b-before") == b"b"
 
 
@@ -189,11 +191,11 @@ def test_readers_look_back_writers_bring_back_and_new_keys_open_old_versions(two
     assert [one["author"] for one in told] == [bob.name, alice.name]
     bob.quick("rm", f"{alice.name}:s/f").ok()
     assert history(alice, "s")["removed"][0]["removed_by"] == bob.name
-    bob.run("restore", f"{alice.name}:s/f").ok()
+    bob.quick("restore", f"{alice.name}:s/f").ok()
     bob.quick("rm", f"{alice.name}:s/f").ok()
     alice.quick("unshare", "s", bob.name).ok()
-    bob.run("history", f"{alice.name}:s/f").fails(NOT_FOUND)
-    alice.run("restore", "s/f").ok()
+    bob.quick("history", f"{alice.name}:s/f").fails(NOT_FOUND)
+    alice.quick("restore", "s/f").ok()
     assert alice.cat("s/f") == b"bob's"
     told = history(alice, "s/f")["versions"]
     assert told[0]["changes"] == ["new key"]
@@ -225,10 +227,10 @@ def test_what_was_shared_comes_back_to_its_owner_alone(two):
     alice.quick("share", "s", bob.name).ok()
     alice.quick("share", "s/d/e", bob.name).ok()
     alice.quick("rm", "-r", "s").ok()
-    bob.run("ls", f"{alice.name}:").fails(NOT_FOUND)
-    told = alice.run("restore", "s").ok()
+    bob.quick("ls", f"{alice.name}:").fails(NOT_FOUND)
+    told = alice.quick("restore", "s").ok()
     assert "no longer shared" in told.err
-    bob.run("ls", f"{alice.name}:").fails(NOT_FOUND)
+    bob.quick("ls", f"{alice.name}:").fails(NOT_FOUND)
     assert "nothing" in alice.quick("shares").ok().text
     put(alice, "s/d/e/f", b"two")
     alice.quick("share", "s/d", bob.name).ok()

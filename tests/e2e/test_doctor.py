@@ -79,7 +79,7 @@ def test_a_home_that_is_not_there_is_not_made(tmp_path):
     assert not (tmp_path / "home").exists()
 
 
-def test_what_others_can_read_is_told_with_the_command_against_it(home):
+def test_files_readable_by_others_are_reported_with_the_command_to_fix_it(home):
     home.chmod(0o755)
     (home / "host.key").chmod(0o644)
     (home / "blobs").chmod(0o755)
@@ -93,7 +93,7 @@ def test_what_others_can_read_is_told_with_the_command_against_it(home):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_files_of_another_user_are_told(home):
+def test_files_of_another_user_are_reported(home):
     os.chown(home / "fsd.db", 12345, -1)
     status, found = doctor(home)
     assert (status, states(found)["permissions"]) == (1, {"bad"})
@@ -116,16 +116,16 @@ def test_old_keys_and_a_missing_backup_are_notes(home):
     assert states(doctor(home)[1])["backup"] == {"note"}
 
 
-def test_a_server_that_does_not_answer_and_one_that_is_no_fsd_are_told(home):
+def test_a_silent_server_and_a_server_of_another_kind_are_reported(home):
     with socket.create_server(("127.0.0.1", 0)) as other:
         Home(home).note_run(f"127.0.0.1:{other.getsockname()[1]}", None)
         other.close()
         status, found = doctor(home)
     assert (status, states(found)["port"]) == (1, {"bad"})
-    assert "Nothing answers" in found["port"][0]["sentence"]
+    assert "No server answers" in found["port"][0]["sentence"]
 
 
-def test_the_ssh_door_is_looked_at_where_it_was_opened(tmp_path):
+def test_the_ssh_listener_is_checked_if_it_is_enabled(tmp_path):
     door = SshServer.start(tmp_path / "home")
     with door.server:
         assert states(doctor(door.server.home)[1])["ssh"] == {"fine"}
@@ -138,10 +138,10 @@ def test_the_ssh_door_is_looked_at_where_it_was_opened(tmp_path):
     with socket.create_server(where) as other, ThreadPoolExecutor(1) as pool:
         pool.submit(lambda: other.accept()[0].sendall(b"220 mail.example.org\r\n"))
         found = doctor(door.server.home)[1]
-    assert "is no fsd" in found["ssh"][0]["sentence"]
+    assert "is not an fsd" in found["ssh"][0]["sentence"]
 
 
-def test_a_damaged_key_and_a_key_of_another_home_are_told(home):
+def test_a_damaged_key_and_a_key_of_another_server_are_reported(home):
     (home / "master.key").write_bytes(bytes(32))
     status, found = doctor(home)
     assert (status, states(found)["database"]) == (1, {"fine", "bad"})
@@ -149,7 +149,7 @@ def test_a_damaged_key_and_a_key_of_another_home_are_told(home):
     assert states(doctor(home)[1])["keys"] == {"bad"}
 
 
-def test_an_old_a_newer_and_a_damaged_database_are_told(home):
+def test_old_newer_and_damaged_databases_are_reported(home):
     def say(revision: str) -> None:
         with opened(home / "fsd.db") as db:
             db.execute("UPDATE alembic_version SET version_num = ?", (revision,))
@@ -165,7 +165,7 @@ def test_an_old_a_newer_and_a_damaged_database_are_told(home):
     assert (status, states(found)["database"]) == (1, {"bad"})
 
 
-def test_a_setting_that_is_wrong_is_told_and_the_rest_is_looked_at(home):
+def test_a_wrong_setting_is_reported_and_the_rest_is_checked(home):
     (home / "fsd.toml").write_text("[login]\nsesion = 1\n")
     (home / "fsd.toml").chmod(0o600)
     status, found = doctor(home)
@@ -179,7 +179,7 @@ def test_a_setting_that_is_wrong_is_told_and_the_rest_is_looked_at(home):
 @pytest.mark.parametrize(
     ("off", "state"), [(0, CheckState.FINE), (5_000, CheckState.NOTE), (60_000, CheckState.BAD)]
 )
-def test_a_database_whose_clock_differs_is_told(postgres, tmp_path, off, state):
+def test_a_database_whose_clock_differs_is_reported(postgres, tmp_path, off, state):
     url = postgres.new_database()
     home = Home(tmp_path / "home")
     done = run("fsadmin", "--home", str(home.path), "--database", url, "add-user", "alice")
@@ -190,7 +190,7 @@ def test_a_database_whose_clock_differs_is_told(postgres, tmp_path, off, state):
     assert [one.state for one in found if one.name == "clock"] == [state]
 
 
-def test_a_clock_that_has_gone_back_is_told(home):
+def test_a_clock_that_has_gone_back_is_reported(home):
     with opened(home / "fsd.db") as db:
         ahead_ms = int(time.time() * 1000) + 60_000
         columns = "user_id, secret_no, step, used_ms"

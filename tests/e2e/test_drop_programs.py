@@ -16,7 +16,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -41,8 +40,10 @@ from fskit.clock import now_ms
 from tests.support.client_processes import Client
 from tests.support.drop_server import SOURCE
 from tests.support.gateways import needed
+from tests.support.relay import relayed
 from tests.support.sample_tree import MIB, OLD_NS, files_in, make_mixed
 from tests.support.servers import ROOT, environment
+from tests.support.world import until
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +66,14 @@ def accepted(person: Client, folder: str, to: Path) -> dict[str, bytes]:
     return files_in(to)
 
 
+def box(person: Client) -> tuple[str, ...]:
+    """Return the module that serves a person's drop box over pipes, and its arguments."""
+    return "tests.support.drop_server", str(person.server.home), person.name
+
+
 def program(person: Client, *policy: str) -> str:
     """Return the command that serves a person's drop box over pipes."""
-    words = [
-        sys.executable,
-        "-m",
-        "tests.support.drop_server",
-        str(person.server.home),
-        person.name,
-    ]
-    return shlex.join([*words, *policy])
+    return shlex.join(relayed(*box(person), *policy))
 
 
 def run(*command: str, given: str = "", fails: bool = False) -> str:
@@ -188,8 +187,10 @@ def test_scp(person, mixed, tmp_path):
 
 def test_lftp(person, mixed, tmp_path):
     needed("lftp")
+    # lftp gives the program a terminal, and waits busily if another process has it.
+    serve = shlex.join([sys.executable, "-m", *box(person)])
     script = (
-        f'set sftp:connect-program "{program(person)}"; set cmd:fail-exit true; '
+        f'set sftp:connect-program "{serve}"; set cmd:fail-exit true; '
         f"open sftp://x:x@host; mirror -R --parallel=4 {mixed} lftp; cls -l lftp"
     )
     run("lftp", "-c", script)
@@ -245,6 +246,7 @@ def test_a_program_that_is_killed_leaves_no_drop(person, tmp_path):
     with large.open("wb") as file:
         file.truncate(2_000 * MIB)
     staging = person.server.home / "blobs" / "staging"
+    others = set(staging.iterdir())  # uploads of other tests that were interrupted
     process = subprocess.Popen(
         ["sftp", "-b", "-", "-D", program(person), "x"],
         stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -253,14 +255,14 @@ def test_a_program_that_is_killed_leaves_no_drop(person, tmp_path):
     assert process.stdin is not None
     process.stdin.write(f"put {large} cut\n")
     process.stdin.flush()
-    deadline = time.monotonic() + 30
-    while not any(path.stat().st_size > 8 * MIB for path in staging.iterdir()):
-        assert time.monotonic() < deadline
+    until(
+        lambda: any(path.stat().st_size > 8 * MIB for path in set(staging.iterdir()) - others),
+        "a part has arrived",
+    )
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdin.close()
-    while list(staging.iterdir()):
-        assert time.monotonic() < deadline
+    until(lambda: others.issuperset(staging.iterdir()), "nothing of it is left")
     assert person.quick("--json", "inbox").ok().json() == []
 
 
@@ -282,13 +284,12 @@ def test_a_server_that_is_killed_has_whole_drops_and_no_others(person, tmp_path,
     process.stdin.write(f"put -r {source} killed\n")
     process.stdin.close()
     with closing(Database(Home(person.server.home).database_url)) as database:
-        deadline = time.monotonic() + 60
-        while True:
+
+        def dropped() -> int:
             with database.read() as db:
-                there = db.scalar(select(func.count()).select_from(Drop)) or 0
-            if there >= after:
-                break
-            assert time.monotonic() < deadline
+                return db.scalar(select(func.count()).select_from(Drop)) or 0
+
+        until(lambda: dropped() >= after, "so many drops are there")
         os.kill(int(pid.read_text()), signal.SIGKILL)
         assert process.wait(timeout=60) != 0
         blobs = LocalBlobs(Home(person.server.home).blobs)
@@ -298,7 +299,7 @@ def test_a_server_that_is_killed_has_whole_drops_and_no_others(person, tmp_path,
     assert found.items() <= files_in(source).items()
 
 
-def test_a_limit_is_told_and_nothing_half_dropped_stays(person, tmp_path):
+def test_a_limit_is_reported_and_no_partial_drop_stays(person, tmp_path):
     (tmp_path / "large").write_bytes(bytes(2 * MIB))
     said = sftp(person, f"put {tmp_path / 'large'} large", policy=("largest_mib=1",), fails=True)
     assert "larger than what may be dropped" in said or "ailure" in said

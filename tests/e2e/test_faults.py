@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.fixed_keys import stretch
 from tests.support.postgres import Cluster
-from tests.support.programs import Program
+from tests.support.programs import start_program
 from tests.support.servers import (
     ROOT,
     Authenticator,
@@ -36,7 +36,7 @@ def cluster() -> Iterator[Cluster]:
 
 
 def enrolled(server: RunningServer, folder: Path) -> dict[str, str]:
-    """Return the environment of a person who has enrolled."""
+    """Return the environment of an enrolled person."""
     person = enrol_person(server, "alice")
     env = {"FSCLIENT_HOME": str(folder), "FSCLIENT_OTP": Authenticator(person).fresh()}
     done = run("fsclient", "enroll", person["enroll_link"], "--no-passphrase", env=env)
@@ -71,7 +71,7 @@ def test_a_process_that_is_frozen_in_an_upload_resumes_when_it_runs_again(
     """The local file is a pipe, so the test decides how far the upload comes before the stop."""
     with RunningServer.start(tmp_path / "fsd") as server:
         env = enrolled(server, tmp_path / "alice")
-        putting = Program(
+        putting = start_program(
             [sys.executable, "-m", "fsclient", "put", "-", "whole"],
             env=environment(env),
             cwd=ROOT,

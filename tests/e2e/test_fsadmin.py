@@ -26,10 +26,12 @@ from fsclient.connection.connection import ServerConnection
 from fsd.auth.otp import OtpSetting
 from fsproto import labels
 from fsproto.errors import ConnectionLost, FsError, LoginRefused
+from fsproto.keylog.head import KeyLogHead, pack_log_head
 from fsproto.link import parse_link
 from fsproto.messages import Done
 from fsproto.messages.account import GetStatus, Status, Welcome
-from tests.support.programs import Program
+from fsproto.packing import unpack
+from tests.support.programs import Process, start_program
 from tests.support.servers import ROOT, Authenticator, RunningServer, enrol_person, environment, run
 from tests.support.services import ServiceUser, identity
 
@@ -55,8 +57,8 @@ def admin(home: Path, *args: str, **env: str) -> subprocess.CompletedProcess[str
 def test_a_first_person_is_added_to_a_home_that_was_not_there(tmp_path):
     home = tmp_path / "new" / "home"
     added = admin(home, "add-user", "first", "--json")
-    begun = f"Created a NEW server in {home}.\n"
-    assert (added.returncode, added.stderr) == (0, begun)
+    created = f"Created a NEW server in {home}.\n"
+    assert (added.returncode, added.stderr) == (0, created)
     handed = json.loads(added.stdout)
     assert set(handed) == HANDED_OVER
     link = parse_link(handed["enroll_link"])
@@ -83,11 +85,11 @@ def test_a_first_person_is_added_to_a_home_that_was_not_there(tmp_path):
         "doctor",
     ],
 )
-def test_a_home_that_is_not_there_is_told_and_not_begun(tmp_path, command):
+def test_a_missing_data_directory_is_reported_and_not_created(tmp_path, command):
     home = tmp_path / "typo"
     asked = run("fsadmin", "--home", str(home), *command.format(tmp_path).split(), env=PASSPHRASE)
     assert asked.returncode != 0
-    assert "There is no home" in asked.stdout + asked.stderr
+    assert "There is no server data" in asked.stdout + asked.stderr
     assert not list(tmp_path.iterdir())
 
 
@@ -125,7 +127,7 @@ def on_terminal(
     """Run fsadmin on a terminal and answer its question; return its exit status and the screen."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 60, columns, 0, 0))
-    process = Program(
+    process = start_program(
         [sys.executable, "-m", "fsadmin", "--home", str(home), *args],
         stdin=theirs,
         stdout=theirs,
@@ -149,7 +151,7 @@ def on_terminal(
     return process.wait(), screen.decode().replace("\r\n", "\n")
 
 
-def _insist(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _insist(process: Process, number: signal.Signals) -> None:
     """Repeat a signal until the process ends: one between question and read has no effect yet."""
     while process.poll() is None:
         process.send_signal(number)
@@ -231,13 +233,13 @@ def test_the_schema_is_shown_and_upgraded(tmp_path):
 
 
 def test_a_reader_who_goes_away_is_no_trouble(home):
-    process = Program(
+    process = start_program(
         [sys.executable, "-m", "fsadmin", "--home", str(home), "list-users"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
         cwd=ROOT,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdout is not None
     process.stdout.close()
@@ -273,7 +275,9 @@ class Member(ServiceUser):
         connection = ServerConnection(self.link)
         signature = self.signature(labels.SIGN_ENROLL, connection.channel_id)
         ask = self.enrolment(self.app.fresh(), signature=signature)
-        self.ticket = connection.call(ask, Welcome).ticket or b""
+        welcome = connection.call(ask, Welcome)
+        head = unpack(welcome.log.payload, KeyLogHead)
+        self.ticket, self.log_head = welcome.ticket or b"", pack_log_head(head.size, head.root)
         return connection
 
     def log_in(self, *, with_ticket: bool = False) -> ServerConnection:
@@ -304,7 +308,7 @@ def test_a_person_enrols_and_the_administrator_sees_the_same_fingerprint(shared_
         shown = json.loads(shared_server.admin("show-user", "seen", "--json").stdout)
     assert shown["fingerprint"] == member.identity.bundle.fingerprint
     assert (shown["enrolled"], shown["sessions"]) == (True, 1)
-    assert member.identity.bundle.fingerprint in shared_server.admin("list-users").stdout
+    assert member.identity.bundle.fingerprint in shared_server.admin("list-users", "-l").stdout
 
 
 def test_disabling_counts_at_once_also_for_a_connection_that_is_open(shared_server):

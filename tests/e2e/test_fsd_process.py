@@ -59,7 +59,7 @@ def test_it_takes_its_settings_from_the_environment(tmp_path):
     assert (tmp_path / "other.db").exists()
 
 
-def test_an_address_that_ssh_cannot_be_served_at_is_told_and_nothing_is_ready(tmp_path):
+def test_an_unusable_ssh_address_is_reported_and_fsd_is_not_ready(tmp_path):
     ended = run("fsd", "--home", str(tmp_path / "home"), "--listen", "127.0.0.1:0",
                 "--ssh-listen", "192.0.2.1:0")  # fmt: skip
     assert_refused(ended, 1, "Cannot listen for SSH on 192.0.2.1:0")
@@ -73,7 +73,7 @@ def test_a_server_that_does_not_open_it_has_no_keys_of_ssh(tmp_path):
 
 
 @pytest.mark.parametrize("program", ["fsd", "fsadmin"])
-def test_it_tells_its_version(program):
+def test_it_prints_its_version(program):
     told = run(program, "--version")
     assert (told.returncode, told.stdout, told.stderr) == (0, f"{program} {__version__}\n", "")
 
@@ -89,7 +89,7 @@ def test_its_help_names_every_option(tmp_path):
 
 
 @pytest.mark.parametrize("listen", ["", "127.0.0.1:65536", "::1"])
-def test_what_is_no_address_is_a_usage_error(tmp_path, listen):
+def test_an_invalid_address_is_a_usage_error(tmp_path, listen):
     assert_refused(fsd(tmp_path / "home", listen=listen), 2, "must be an address")
     assert not (tmp_path / "home").exists()
 
@@ -102,7 +102,7 @@ def test_a_port_in_use_is_a_sentence_with_a_hint(prepared):
     assert "--listen" in ended.stderr
 
 
-def test_a_home_in_use_is_refused_and_its_server_goes_on(shared_server):
+def test_a_data_directory_in_use_is_refused_and_its_server_continues(shared_server):
     assert_refused(fsd(shared_server.home), 1, "Another fsd is running")
     with socket.create_connection((shared_server.address.host, shared_server.address.port)):
         pass
@@ -125,7 +125,7 @@ def test_a_master_key_of_another_home_is_refused(prepared):
     (prepared / "master.key").write_bytes(bytes(32))
     ended = fsd(prepared)
     assert_refused(ended, 7, "does not open with this master key")
-    assert "Put the home's master.key back" in ended.stderr
+    assert "Restore the server's master.key" in ended.stderr
 
 
 def test_a_database_that_does_not_answer_is_a_sentence_without_its_password(prepared, tmp_path):
@@ -143,6 +143,18 @@ def test_a_damaged_database_is_a_sentence_that_says_so(prepared, content):
     ended = fsd(prepared)
     assert_refused(ended, 1, "The database is damaged")
     assert "backup" in ended.stderr
+
+
+@pytest.mark.parametrize("how", ["removed", "emptied"])
+def test_a_lost_database_is_not_replaced_by_an_empty_one(prepared, how):
+    with RunningServer.start(prepared):
+        pass
+    for file in prepared.glob("fsd.db*"):
+        file.unlink() if how == "removed" else file.write_bytes(b"")
+    assert_refused(fsd(prepared), 1, "is missing or empty, but a server has used it")
+    added = run("fsadmin", "--home", str(prepared), "add-user", "zoe")
+    assert "put the database back" in added.stderr
+    assert added.returncode == 1
 
 
 def test_a_database_that_may_not_be_written_is_a_sentence_that_says_so(prepared):
@@ -179,7 +191,7 @@ def prepared(_home: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_order_when_it_is_told_to(prepared, number):
+def test_it_stops_in_order_on_a_signal(prepared, number):
     with RunningServer.start(prepared) as server:
         with socket.create_connection((server.address.host, server.address.port)):
             server.process.send_signal(number)

@@ -63,7 +63,7 @@ def test_fsadmin_finds_the_database_that_the_file_names(tmp_path):
     assert not (home / "fsd.db").exists()
 
 
-def test_systemd_is_told_when_it_is_ready_reads_again_and_stops(tmp_path):
+def test_systemd_is_notified_of_ready_reload_and_stop(tmp_path):
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
         told.bind(path)

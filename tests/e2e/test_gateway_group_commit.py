@@ -49,7 +49,7 @@ def held(served: RunningGateway) -> Iterator[None]:
         runs.set()
         assert ends.wait(30)
 
-    busy = served.parts.house.desks.tree.start(hold)
+    busy = served.parts.backend.sessions.tree.start(hold)
     assert runs.wait(30)
     try:
         yield
@@ -60,7 +60,7 @@ def held(served: RunningGateway) -> Iterator[None]:
 
 def together(served: RunningGateway, works: list[Callable[[], None]]) -> list[BaseException | None]:
     """Run closes so that they wait together, in this order; return the error of each."""
-    queue = served.parts.house.publisher.commits._queue
+    queue = served.parts.backend.publisher.commits._queue
     with ThreadPoolExecutor(len(works)) as threads:
         running: list[Future[None]] = []
         with held(served):
@@ -79,10 +79,10 @@ def folder_version(served: RunningGateway, folder: str) -> int:
     """Return the version of a folder's state: each commit in it adds one."""
 
     def look(session: Session) -> int:
-        node = served.parts.house.walker.find(session, at(folder), follow=True).folder()
+        node = served.parts.backend.walker.find(session, at(folder), follow=True).folder()
         return session.tree.view(node.keyed, node.keyed.tokens("none")).state.body.version
 
-    return served.parts.house.desks.tree.do(look)
+    return served.parts.backend.sessions.tree.do(look)
 
 
 def test_closes_that_wait_together_are_one_commit(served):

@@ -78,7 +78,7 @@ def test_lftp_deletes_nothing_that_it_wrote(running, source, parallel, first):
     connect = f'set sftp:connect-program "ssh -F {running.config} -a -x"'
     where = f"sftp://{running.client.name}:@{ALIAS}"
     mirror = f"mirror -R --delete {parallel} {source} /{remote}"
-    # The first mirror sees names in NFC, and is told that it cannot remove what it wrote as NFD.
+    # The first mirror sees names in NFC; the gateway refuses the removal of names written in NFD.
     fails = first == "there"
     for _ in range(3):
         running.run("lftp", "-e", f"{connect}; {mirror} && {mirror}; bye", where, fails=fails)

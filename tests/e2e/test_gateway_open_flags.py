@@ -9,11 +9,9 @@ from pathlib import Path
 import pytest
 
 from fsclient.gateway.filesystem import Filesystem
-from fskit.sftp.codes import OpenFlag, StatusCode
-from fskit.sftp.status import status_of
-from fsproto.errors import FsError, NotFoundError
-from tests.support.gateways import at, gateway
-from tests.support.stock_sftp import stock_server
+from fskit.sftp.codes import OpenFlag, Request, StatusCode
+from tests.support.gateways import gateway
+from tests.support.sftp_requests import SftpRequests, gateway_requests, stock_server
 
 TARGETS = ("absent", "empty", "file", "folder", "link", "dangling")
 FLAGS = [OpenFlag(bits) for bits in range(64)]
@@ -45,39 +43,25 @@ def files(newcomer, tmp_path: Path) -> Iterator[Filesystem]:
         yield running.filesystem()
 
 
-def opened(files: Filesystem, name: str, flags: OpenFlag) -> StatusCode:
-    try:
-        files.opened.close(files.opened.open(at("all", name), flags))
-    except FsError as error:
-        return status_of(error)
-    return StatusCode.OK
+def opened(server: SftpRequests, name: str, flags: OpenFlag) -> str:
+    """Open a file and close it again; return the status of the open."""
+    answer = server.open(name, flags)
+    if answer[0] != "handle":
+        return str(answer[0])
+    return str(server.close(answer[1])[0])
 
 
 def test_open_flags_do_what_they_do_in_openssh(files: Filesystem, tmp_path: Path):
-    local = make(tmp_path / "stock")
     different = []
-    with stock_server(local) as stock:
+    with (
+        stock_server(make(tmp_path / "stock")) as stock,
+        gateway_requests(files, "all") as gateway,
+    ):
         for target, flags, name in CASES:
-            ours, theirs = opened(files, name, flags), stock.open(name, flags)
-            if target == "folder" and theirs is StatusCode.OK:
-                theirs = StatusCode.FAILURE
-            after = files_after(files, name), stock_after(local / name)
+            ours, theirs = opened(gateway, name, flags), opened(stock, name, flags)
+            if target == "folder" and theirs == StatusCode.OK.name:
+                theirs = StatusCode.FAILURE.name
+            after = [one.answer(Request.STAT, one.path(name)) for one in (gateway, stock)]
             if (ours, after[0]) != (theirs, after[1]):
                 different.append((target, flags, (ours, after[0]), (theirs, after[1])))
     assert different == []
-
-
-def files_after(files: Filesystem, name: str) -> int | None:
-    """Return the size of a file after the open; -1 for a folder, None if nothing is there."""
-    try:
-        facts = files.facts(at("all", name))
-    except NotFoundError:
-        return None
-    return -1 if facts.is_folder else facts.size
-
-
-def stock_after(path: Path) -> int | None:
-    """Return the same for a local file."""
-    if not path.exists():
-        return None
-    return -1 if path.is_dir() else path.stat().st_size

@@ -76,7 +76,7 @@ def test_sftp(running, mixed, tmp_path):
     assert "not found" in running.batch("get /sftp/missing", fails=True)
 
 
-def test_sftp_goes_on_where_it_stopped(running, tmp_path):
+def test_sftp_resumes_where_it_stopped(running, tmp_path):
     data = random.Random(2).randbytes(6 * MIB)
     (tmp_path / "whole").write_bytes(data)
     (tmp_path / "half").write_bytes(data[: 3 * MIB + 7])

@@ -20,7 +20,7 @@ NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 
 @pytest.fixture
 def sharer(newcomer) -> Client:
-    """A person who shares a folder with the user of the gateway."""
+    """The owner of a folder that is shared with the user of the gateway."""
     client: Client = newcomer().enrol()
     client.run("mkdir", "theirs").ok()
     return client
@@ -86,7 +86,7 @@ def test_programs_see_it_as_the_size_of_the_disk(running: RunningGateway) -> Non
     assert abs(space.blocks * space.frsize - most) <= space.frsize
 
 
-def test_what_is_written_into_anothers_folder_takes_that_ones_room(
+def test_a_file_in_anothers_folder_uses_that_persons_quota(
     running: RunningGateway, sharer: Client
 ) -> None:
     allow(running.client, 1000)

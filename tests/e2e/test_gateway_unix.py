@@ -1,4 +1,4 @@
-"""The gateway on a Unix socket: stock programs through it, and nobody else."""
+"""The gateway on a Unix socket: stock programs through it, and no access for other users."""
 
 from __future__ import annotations
 

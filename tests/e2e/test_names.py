@@ -189,6 +189,24 @@ def test_names_that_differ_in_case_are_refused_where_the_folder_folds_case(clien
     assert client.cat(f"{remote}/docs/y") == b"docs/y"
 
 
+def test_a_two_way_sync_leaves_names_alone_that_one_side_cannot_hold(client, folding):
+    for name in ("README", "readme", "a:b", "other", "gone"):
+        client.write(f"t/{name}", name.encode())
+    client.quick("put", "t", f"{client.room}/").ok()
+    remote = f"{client.room}/t"
+    sync = "sync", "--two-way", str(folding), remote
+    for _ in range(2):
+        client.quick(*sync).fails(CONFLICT, f"{remote}/readme", "a:b")
+        assert contents(folding) == {"README": b"README", "other": b"other", "gone": b"gone"}
+    client.write("t/new", b"new")
+    client.quick("put", "t/new", f"{remote}/").ok()
+    client.quick("rm", f"{remote}/gone").ok()
+    client.quick(*sync).fails(CONFLICT, f"{remote}/readme", "a:b")
+    assert contents(folding) == {"README": b"README", "other": b"other", "new": b"new"}
+    assert client.cat(f"{remote}/readme") == b"readme"
+    assert client.cat(f"{remote}/a:b") == b"a:b"
+
+
 def test_a_dry_run_finds_the_names_that_differ_in_case(client, folding):
     for name in ("README", "readme"):
         client.write(f"t/{name}", name.encode())

@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support.client_processes import Client
-from tests.support.programs import Program
+from tests.support.programs import start_program
 from tests.support.servers import ROOT, RunningServer, environment, run
 
-PHRASE = {"FSADMIN_PASSPHRASE": "six words that nobody else knows"}
+PHRASE = {"FSADMIN_PASSPHRASE": "six words for this test alone"}
 NAME = "team?files#1 100%&mode=memory"
 
 
@@ -65,7 +65,9 @@ def test_an_installation_in_a_folder_with_a_percent_sign_migrates_its_database(t
     command = [sys.executable, "-m", "fsadmin", "--home", str(tmp_path / "home"), "add-user", "eve"]
     env = environment({"PYTHONPATH": str(place)})
     pipe = subprocess.PIPE
-    with Program(command, env=env, cwd=place, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    with start_program(
+        command, env=env, cwd=place, stdin=pipe, stdout=pipe, stderr=pipe
+    ) as process:
         _, err = process.communicate(b"", timeout=60)
     assert process.returncode == 0, err
     assert people_of(tmp_path / "home") == ["eve"]

@@ -51,7 +51,7 @@ def test_a_stolen_host_key_vouches_for_nothing_and_a_new_link_is_taken(tmp_path)
         assert alice.run("ls").ok().err == ""
 
 
-def test_a_host_key_that_nobody_vouches_for_is_an_alarm(tmp_path):
+def test_a_host_key_without_a_statement_is_an_alarm(tmp_path):
     with RunningServer.start(tmp_path / "home") as server:
         alice = Client(server, "alice", tmp_path / "alice").enrol()
         assert server.admin("rotate-host-key", "--yes").returncode == 0

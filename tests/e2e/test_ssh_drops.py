@@ -14,7 +14,8 @@ from tests.support.client_processes import PATIENCE_S, admin
 from tests.support.gateways import needed
 from tests.support.sample_tree import files_in
 from tests.support.servers import environment
-from tests.support.ssh_servers import SshServer, Visitor, give_code, is_in, new_key, until
+from tests.support.ssh_servers import SshServer, Visitor, give_code, is_in, new_key
+from tests.support.world import until
 
 CONTENT = bytes(range(256)) * 9000
 
@@ -126,7 +127,7 @@ def test_nothing_can_be_read_back_and_another_login_sees_nothing(door, person, s
             other.stat("x")
 
 
-def test_a_person_drops_for_themselves_by_a_code_and_goes_on_with_their_key(door, person, tmp_path):
+def test_a_person_drops_for_themselves_with_a_code_and_then_with_their_key(door, person, tmp_path):
     with door.transport() as transport:
         transport.auth_publickey(person.name, person.key)
         give_code(transport, person.name, person.code())
@@ -170,7 +171,7 @@ def ended(transport: paramiko.Transport) -> bool:
 
 
 @pytest.mark.parametrize("how", ["removed", "disabled"])
-def test_a_key_that_is_taken_away_ends_what_it_has_open(door, person, scanner, how):
+def test_a_removed_drop_key_ends_its_open_sessions(door, person, scanner, how):
     key = paramiko.Ed25519Key.from_private_key_file(str(scanner))
     with door.transport() as transport:
         transport.auth_publickey(person.name, key)
@@ -210,10 +211,10 @@ def test_a_program_that_is_killed_in_mid_upload_has_dropped_nothing(door, person
     process.stdin.write(b"put whole\nput endless\n")
     process.stdin.flush()
     until(lambda: person.client.quick("--json", "inbox").ok().json(), "one file came")
-    until(lambda: staged(door), "the other one began to come")
+    until(lambda: staged(door), "the other one has started")
     process.send_signal(signal.SIGKILL)
     process.wait(PATIENCE_S)
-    until(lambda: not staged(door), "what was not whole was deleted")
+    until(lambda: not staged(door), "the incomplete file was deleted")
     waits = person.client.quick("--json", "inbox").ok().json()
     assert [one["name"] for one in waits] == ["whole"]
 
@@ -222,7 +223,7 @@ def staged(door: SshServer) -> list[Path]:
     return list((door.server.home / "blobs" / "staging").iterdir())
 
 
-def test_a_server_that_is_told_to_stop_ends_in_order_while_files_come(person, door, tmp_path):
+def test_a_server_stops_in_order_while_files_arrive(person, door, tmp_path):
     home = tmp_path / "home"
     own = SshServer.start(home, "--set", "drop_box=true")
     with own.server:
@@ -237,7 +238,7 @@ def test_a_server_that_is_told_to_stop_ends_in_order_while_files_come(person, do
     assert not list((home / "blobs" / "staging").iterdir())
 
 
-def test_without_a_drop_box_a_client_is_told_so(tmp_path):
+def test_without_a_drop_box_a_client_gets_an_error(tmp_path):
     own = SshServer.start(tmp_path / "home")
     with own.server:
         one = Visitor.enrolled(own.server, "one", tmp_path / "one")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.client_processes import LOGIN, SECURITY, UNREACHABLE, USAGE, Ran, admin
-from tests.support.ssh_servers import OpenSsh, SshServer, Visitor, until
+from tests.support.ssh_servers import OpenSsh, SshServer, Visitor
+from tests.support.world import until
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_one_code_gets_in_over_ssh_and_inside_and_what_follows_needs_none(door, 
     assert sorted(each.split()[0] for each in door.doors(client.name)) == ["native", "ssh"]
 
 
-def test_a_session_over_ssh_alone_begins_no_native_session(door, traveller):
+def test_a_session_over_ssh_alone_starts_no_native_session(door, traveller):
     """A client with a running SSH session and the identity key still needs a code for the login."""
     client = traveller.client
     traveller.run("--via", traveller.via(), "login", code=traveller.visitor.code()).ok()
@@ -73,7 +74,7 @@ def test_a_session_over_ssh_alone_begins_no_native_session(door, traveller):
     assert client.name
 
 
-def test_a_code_lets_in_once_over_an_ssh_connection_that_carries_several(door, traveller, tmp_path):
+def test_a_code_allows_one_native_login_over_an_ssh_connection(door, traveller, tmp_path):
     control = (
         "-o",
         "ControlMaster=auto",
@@ -96,7 +97,7 @@ def test_a_code_lets_in_once_over_an_ssh_connection_that_carries_several(door, t
         subprocess.run(["ssh", *control, "-O", "exit", traveller.ssh.where], check=False)
 
 
-def test_nobody_else_gets_in_inside_by_the_code_of_a_connection(door, traveller, tmp_path):
+def test_the_code_of_an_ssh_connection_logs_in_no_other_user(door, traveller, tmp_path):
     other = Traveller(door, tmp_path / "other")
     other.ssh.answer.write_text(other.visitor.code())
     asks = {key: other.ssh.environment[key] for key in ("SSH_ASKPASS", "SSH_ASKPASS_REQUIRE")}

@@ -6,7 +6,7 @@ almost right, made from the seeds, in place of bytes that fail at the first fiel
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from random import Random
 from typing import Any
 
@@ -32,25 +32,35 @@ _EDGES: tuple[Any, ...] = (
 )
 _LONGEST = 20
 """Items that one list grows by."""
+_DECODER = msgspec.msgpack.Decoder()
 
 
-def changed(seeds: Sequence[bytes], data: bytes, most: int, random: Random) -> bytes:
-    """Return a changed value, of at most `most` bytes; unreadable data is replaced by a seed."""
-    value = _read(data)
-    if value is None or random.random() < 0.2:
-        readable = [one for one in map(_read, seeds) if isinstance(one, list)]
-        value = random.choice(readable) if readable else []
-    for _ in range(random.choice((1, 1, 1, 2, 4))):
-        value = _with_change(value, random)
-    try:
-        return msgspec.msgpack.encode(value)[:most]
-    except (OverflowError, ValueError, msgspec.MsgspecError):
-        return data[:most]
+class Mutator:
+    """Changes values, and starts again from the seeds."""
+
+    def __init__(self, seeds: Iterable[bytes], magic: bytes = b"") -> None:
+        """Take packed values to start from; `magic` stands before each value."""
+        self._magic = magic
+        # Decoded once: that takes longer than everything else that a change needs.
+        values = (_read(seed.removeprefix(magic)) for seed in seeds)
+        self._values = [value for value in values if isinstance(value, list)] or [[]]
+
+    def changed(self, data: bytes, most: int, random: Random) -> bytes:
+        """Return a changed value, of at most `most` bytes; unreadable data gives way to a seed."""
+        value = _read(data.removeprefix(self._magic))
+        if value is None or random.random() < 0.2:
+            value = random.choice(self._values)
+        for _ in range(random.choice((1, 1, 1, 2, 4))):
+            value = _with_change(value, random)
+        try:
+            return (self._magic + msgspec.msgpack.encode(value))[:most]
+        except (OverflowError, ValueError, msgspec.MsgspecError):
+            return data[:most]
 
 
 def _read(data: bytes) -> Any:
     try:
-        return msgspec.msgpack.decode(data)
+        return _DECODER.decode(data)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 

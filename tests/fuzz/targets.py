@@ -1,4 +1,4 @@
-"""The parsers that are fuzzed, what each may raise, and the seeds, taken from the test vectors.
+"""The parsers that are fuzzed, what each may raise, and where the fuzzing starts.
 
 A parser takes any bytes. It returns, or raises one of its documented errors; anything else is a
 fault. Where a value has one encoding, what was read must be packed to the same bytes again.
@@ -6,31 +6,32 @@ fault. Where a value has one encoding, what was read must be packed to the same 
 
 from __future__ import annotations
 
+import atexit
 import base64
 import io
-import json
+import shutil
 import struct
-import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
-from fsclient.session.otp import CodeSource
-from fsclient.ui import Ui
-from fsd.backup import layout
+from fsclient.session.otp_secret import read_secret
+from fsd.backup import encrypt, layout
 from fsd.backup.encrypt import BackupDecryptor
 from fsd.settings.load import Wanted, load
 from fskit.sftp.packets import BadPacketError, Fields, Packets, packet
 from fsproto import crypto, host_key_moves, labels, messages
 from fsproto.drop import Drop, DropContent
 from fsproto.errors import FsError
-from fsproto.keylog.head import KeyLogHead, unpack_log_head
+from fsproto.keylog.head import KeyLogHead, verify_head
+from fsproto.keys import export, key_file
 from fsproto.keys.export import check_export
 from fsproto.keys.grants import RootGrant
 from fsproto.keys.identity import Bundle, verify_bundle
@@ -48,20 +49,23 @@ from fsproto.sealed.folder import FolderState, verify_state
 from fsproto.sealed.manifest import (
     Manifest,
     Metadata,
+    _filled,
     manifest_hash,
     open_metadata,
     pinned_manifest,
 )
 from fsproto.sealed.stream import HEADER_SIZE, StreamOpener
-from fsproto.signed import Signed
-from fsproto.types import FileKey, Hash, NodeId
-from fsproto.wire.connection import NEED_DATA
+from fsproto.signed import Signed, sign
+from fsproto.types import Hash
+from fsproto.wire.connection import NEED_DATA, Connection, ConnectionState
+from fsproto.wire.handshake import Channel, ClientHandshake, ServerHandshake
+from fsproto.wire.records import SECRET_SIZE, RecordOpener, RecordSealer
+from tests.fuzz import seeds
+from tests.fuzz.mutate import Mutator
 from tests.support import connection_pair
-from tests.support.fixed_keys import stretch
+from tests.support.fixed_keys import Seeded, host_key
 from tests.support.key_logs import key_log
-from tests.vectors import HERE
 
-_NODE = NodeId(stretch("node", 16))
 _KEY = bytes(32)
 _RECORDS: tuple[type[Record], ...] = (
     Bundle,
@@ -83,6 +87,7 @@ class Target:
     """A parser to fuzz."""
 
     run: Callable[[bytes], object]
+    """Reads an input; False or 0 if it accepts nothing of it."""
     vectors: tuple[str, ...] = ()
     """Files of test vectors, whose byte strings are seeds."""
     also: tuple[bytes, ...] = ()
@@ -90,37 +95,35 @@ class Target:
     raises: tuple[type[Exception], ...] = (FsError,)
     packed: bool = False
     """Whether inputs are packed values, which `mutate` changes as such."""
+    magic: bytes = b""
+    """What stands before each packed value."""
 
     def seeds(self) -> list[bytes]:
         """Return the inputs that the fuzzing starts from."""
-        found = [seed for name in self.vectors for seed in _byte_strings(_vectors(name))]
+        found = [seed for name in self.vectors for seed in seeds.byte_strings(seeds.vectors(name))]
         return [b"", *dict.fromkeys([*self.also, *found])]
 
-    def __call__(self, data: bytes) -> None:
-        """Parse an input; raise whatever is a fault."""
-        with suppress(*self.raises):
-            self.run(data)
+    def mutator(self) -> Mutator:
+        """Return what changes inputs that are packed values."""
+        return Mutator(self.seeds(), self.magic)
+
+    def __call__(self, data: bytes) -> bool:
+        """Parse an input, and return whether it was accepted; raise whatever is a fault."""
+        try:
+            read = self.run(data)
+        except self.raises:
+            return False
+        return read is None or bool(read)
 
 
-@cache
-def _vectors(name: str) -> Any:
-    return json.loads((HERE / f"{name}.json").read_text("utf-8"))["vectors"]
-
-
-def _byte_strings(value: Any) -> Iterator[bytes]:
-    """Yield the strings of some vectors: those in hexadecimal as bytes, others as UTF-8."""
-    match value:
-        case str():
-            try:
-                yield bytes.fromhex(value)
-            except ValueError:
-                yield value.encode("utf-8", "surrogatepass")
-        case list():
-            for one in value:
-                yield from _byte_strings(one)
-        case dict():
-            for one in value.values():
-                yield from _byte_strings(one)
+def _accepted(*reads: Callable[[], object], raises: type[Exception] = FsError) -> int:
+    """Return how many of some readers accept what they read."""
+    count = 0
+    for read in reads:
+        with suppress(raises):
+            read()
+            count += 1
+    return count
 
 
 def _text(data: bytes) -> str:
@@ -130,97 +133,124 @@ def _text(data: bytes) -> str:
 # --- the channel
 
 
-def _client_hello(data: bytes) -> None:
-    end = connection_pair.server_end()
-    list(connection_pair.events(end, data))
+def _events(end: Connection, data: bytes) -> int:
+    """Return how many events there are before the connection ends."""
+    count = 0
+    with suppress(FsError):
+        for _ in connection_pair.events(end, data):
+            count += 1
+    return count
 
 
-def _server_hello(data: bytes) -> None:
-    end = connection_pair.client_end()
-    end.start()
-    list(connection_pair.events(end, data))
+def _client_hello(data: bytes) -> int:
+    return _events(connection_pair.server_end(), data)
+
+
+@cache
+def _said_hello() -> ClientHandshake:
+    """Return a client's half that waits for the answer; making its keys takes long."""
+    return ClientHandshake(crypto.fingerprint(host_key().public), Seeded("client"))
+
+
+def _server_hello(data: bytes) -> int:
+    return _events(Connection(copy(_said_hello())), data)
+
+
+@cache
+def _unused_handshake() -> ServerHandshake:
+    return ServerHandshake(host_key(), Seeded("server"))
 
 
 def _record(data: bytes) -> None:
     """A record from a peer with the right keys, and any plaintext."""
-    sealer, opener = connection_pair.opened()
-    list(connection_pair.events(opener, connection_pair.raw(sealer, data)))
+    # Without a handshake, which takes a hundred times longer.
+    opener, secret = Connection(_unused_handshake()), bytes(SECRET_SIZE)
+    opener._channel = Channel(RecordSealer(secret), RecordOpener(secret), bytes(32))
+    opener._state = ConnectionState.OPEN
+    list(connection_pair.events(opener, RecordSealer(secret).seal(data)))
     if opener.next_event() is not NEED_DATA:
         raise AssertionError("an event without a record")
 
 
 def _message(data: bytes) -> None:
-    message = messages.decode(data)
-    if messages.encode(message) != data:
-        raise AssertionError("a message with two encodings")
+    message = messages.decode(data)  # in any encoding: nothing is signed or hashed over it
+    if messages.decode(messages.encode(message)) != message:
+        raise AssertionError("a message that is another one after the way")
 
 
 # --- signed values
 
 
-def _values(data: bytes) -> None:
+def _values(data: bytes) -> int:
     """Each kind of packed value: what is read has one encoding."""
-    for kind in _RECORDS:
-        with suppress(FsError):
-            if pack(unpack(data, kind)) != data:
-                raise AssertionError(f"a {kind.__name__} with two encodings")
+
+    def read(kind: type[Record]) -> None:
+        if pack(unpack(data, kind)) != data:
+            raise AssertionError(f"a {kind.__name__} with two encodings")
+
+    return _accepted(*(partial(read, kind) for kind in _RECORDS))
 
 
-def _signed(data: bytes) -> None:
-    signed = Signed(data, bytes(64))
-    with suppress(FsError):
-        pinned_manifest(signed, manifest_hash(signed))
-    with suppress(FsError):
-        verify_members(signed, _NODE, "alice", bytes(32))
-    with suppress(FsError):
-        stated_members(signed)
-    with suppress(FsError):
-        verify_state(signed, _NODE, "alice", bytes(32))
-    verify_bundle(signed, "alice")
+@cache
+def _signer() -> crypto.SigningKey:
+    return crypto.SigningKey(bytes(32))
 
 
-def _metadata(data: bytes) -> None:
+def _signed(data: bytes) -> int:
+    """Values with a good signature: a member of a team, or the server, can sign any."""
+    key, public = _signer(), _signer().public
+    unsigned = Signed(data, bytes(64))
+
+    def members() -> None:
+        body = replace(stated_members(unsigned), owner_key=public)
+        verify_members(sign(key, labels.SIGN_MEMBERS, body), body.node, body.owner, public)
+
+    def state() -> None:
+        body = replace(unpack(data, FolderState), author_key=public)
+        verify_state(sign(key, labels.SIGN_STATE, body), body.folder, body.author, public)
+
+    def head() -> None:
+        body = replace(unpack(data, KeyLogHead), key=public)
+        verify_head(sign(key, labels.SIGN_LOG_HEAD, body), public)
+
+    def bundle() -> None:
+        body = replace(unpack(data, Bundle), ed25519=public)
+        verify_bundle(sign(key, labels.SIGN_BUNDLE, body), body.user)
+
+    manifest = partial(pinned_manifest, unsigned, manifest_hash(unsigned))
+    return _accepted(manifest, members, state, head, bundle)
+
+
+def _metadata(data: bytes) -> int:
     """Sealed metadata with any content: a writer can sign any."""
-    for manifest in _manifests():
-        body = replace(manifest, metadata=_sealed(data, manifest))
-        with suppress(FsError):
-            open_metadata(_KEY, body)
+    bodies = [replace(one, metadata=_sealed(data, one)) for one in seeds.manifests()]
+    return _accepted(*(partial(open_metadata, _KEY, body) for body in bodies))
 
 
 def _sealed(plain: bytes, manifest: Manifest) -> bytes:
     where = manifest.node + struct.pack(">QI", manifest.version, manifest.generation)
-    nonce = bytes(crypto.NONCE_SIZE)
-    return nonce + crypto.Aead(_KEY).seal(nonce, plain, labels.METADATA + where)
-
-
-@cache
-def _manifests() -> list[Manifest]:
-    """Return a manifest of a folder and one of a file."""
-    found: dict[bool, Manifest] = {}
-    for one in _byte_strings(_vectors("manifest")):
-        with suppress(FsError):
-            manifest = unpack(one, Manifest)
-            found.setdefault(manifest.content is None, manifest)
-    return list(found.values())
+    nonce, filled = bytes(crypto.NONCE_SIZE), _filled(plain)
+    return nonce + crypto.Aead(_KEY).seal(nonce, filled, labels.METADATA + where)
 
 
 def _proof(data: bytes) -> None:
+    """A root, and the proof of entries under it."""
     PrefixTree.from_proof(data[32:], Hash(data[:32]))
 
 
-def _log(data: bytes) -> None:
-    """Entries of the key log, each after its length in two bytes."""
-    entries, rest = [], data
-    while len(rest) > 2:
-        (size,) = struct.unpack_from(">H", rest)
-        entries.append(rest[2 : 2 + size])
-        rest = rest[2 + size :]
+def _log(data: bytes) -> bool:
+    """A packed list of entries of the key log."""
+    try:
+        entries = msgspec.msgpack.decode(data, type=list[bytes])
+    except msgspec.MsgspecError:
+        return False
     key_log(entries)
+    return bool(entries)
 
 
 def _stream(data: bytes) -> None:
     """Sealed content: its header, and its only segment."""
-    opener = StreamOpener(FileKey(bytes(32)), b"", data[:HEADER_SIZE])
+    opener = StreamOpener(seeds.FILE_KEY, b"", data[:HEADER_SIZE])
     opener.open(0, data, last=True)
 
 
@@ -231,10 +261,9 @@ def _key_file(data: bytes) -> None:
     needs_passphrase(data)
 
 
-def _portable(data: bytes) -> None:
-    for read in (unpack_portable, unpack_people, unpack_seen, unpack_identity):
-        with suppress(ValueError):
-            read(data)
+def _portable(data: bytes) -> int:
+    reads = (unpack_portable, unpack_people, unpack_seen, unpack_identity)
+    return _accepted(*(partial(read, data) for read in reads), raises=ValueError)
 
 
 @cache
@@ -246,8 +275,19 @@ def _key_backup(data: bytes) -> None:
     _secret().open(data)
 
 
-def _backup(data: bytes) -> None:
-    BackupDecryptor(io.BytesIO(data), "passphrase")
+_MOST_COST = 64
+"""Passes and KiB, multiplied: a key that costs more would take seconds, and memory."""
+
+
+def _backup(data: bytes) -> bool:
+    behind = len(encrypt.MAGIC) + 2
+    size = int.from_bytes(data[behind - 2 : behind], "big")
+    with suppress(FsError):
+        head = encrypt._read_head(data[behind : behind + size])
+        if head.passes * head.memory_kib > _MOST_COST:
+            return False
+    BackupDecryptor(io.BytesIO(data), seeds.PASSPHRASE).finish()
+    return True
 
 
 class _Plain(io.BytesIO):
@@ -262,33 +302,30 @@ def _backup_content(data: bytes) -> None:
         part.whole()
 
 
-def _tar() -> bytes:
-    """Return a small archive with names that a backup has."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name in ("head.json", "rows/users/00000000", "end.json"):
-            member = tarfile.TarInfo(name)
-            member.size = 2
-            tar.addfile(member, io.BytesIO(b"{}"))
-    return out.getvalue()
+@cache
+def _folder() -> Path:
+    """Return a folder for all executions: a new one for each would take most of the time."""
+    made = tempfile.mkdtemp(prefix="fs-fuzz-")
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return Path(made)
 
 
 def _toml(data: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "fsd.toml"
-        path.write_bytes(data)
-        load(Wanted(config=path, home=Path(folder))).checked()
+    path = _folder() / "fsd.toml"
+    path.write_bytes(data)
+    load(Wanted(config=path, home=path.parent)).checked()
+
+
+_HOST_KEY = crypto.fingerprint(host_key().public)
 
 
 # --- what people type, paste or print
 
 
-def _names(data: bytes) -> None:
+def _names(data: bytes) -> int:
     text = _text(data)
     for_terminal(text)
-    for read in (clean_name, drop_parts, parse_path):
-        with suppress(FsError):
-            read(text)
+    return _accepted(*(partial(read, text) for read in (clean_name, drop_parts, parse_path)))
 
 
 def _link(data: bytes) -> None:
@@ -301,10 +338,7 @@ def _link(data: bytes) -> None:
 
 
 def _otpauth(data: bytes) -> None:
-    with tempfile.NamedTemporaryFile() as file:
-        file.write(data)
-        file.flush()
-        next(CodeSource(None, Path(file.name)).codes(Ui()))
+    read_secret(data, "The file").at(0)
 
 
 def _ssh_key(data: bytes) -> None:
@@ -314,40 +348,47 @@ def _ssh_key(data: bytes) -> None:
 # --- SFTP
 
 
-def _sftp(data: bytes) -> None:
+def _sftp(data: bytes) -> int:
+    whole = 0
     for one in Packets().feed(data):
-        fields = Fields(one[1:])
-        while True:  # until the packet ends
-            fields.u32()
-            fields.text()
-            fields.attributes()
+        fields, whole = Fields(one[1:]), whole + 1
+        with suppress(BadPacketError):  # where the packet ends
+            while True:
+                fields.u32()
+                fields.text()
+                fields.attributes()
+    return whole
 
 
 _ED25519 = struct.pack(">I11sI32s", 11, b"ssh-ed25519", 32, bytes(32))
 _OPEN = packet(3, struct.pack(">II4sI", 1, 4, b"name", 0x8000000F), bytes(40))
 
 TARGETS = {
-    "client_hello": Target(_client_hello, ("handshake",)),
-    "server_hello": Target(_server_hello, ("handshake",)),
+    "client_hello": Target(_client_hello, ("handshake",), also=seeds.handshake()[:1]),
+    "server_hello": Target(_server_hello, ("handshake",), also=seeds.handshake()[1:]),
     "record": Target(_record, ("messages",), packed=True),
-    "message": Target(_message, ("messages", "packing"), packed=True),
+    "message": Target(_message, ("packing",), also=tuple(seeds.encoded_messages()), packed=True),
     "values": Target(
         _values, ("manifest", "state", "members", "bundle", "head", "grant", "drop"), packed=True
     ),
-    "signed": Target(_signed, ("manifest", "state", "members", "bundle", "signed"), packed=True),
-    "metadata": Target(_metadata, ("manifest",)),
-    "proof": Target(_proof, ("proof",)),
-    "key_log": Target(_log, ("entry",)),
-    "log_head": Target(unpack_log_head, ("head",)),
-    "stream": Target(_stream, ("stream",)),
-    "key_file": Target(_key_file, ("keyfile",)),
-    "export": Target(check_export, ("export",)),
-    "portable": Target(_portable, ("export", "recovery")),
+    "signed": Target(
+        _signed, ("manifest", "state", "members", "bundle", "signed", "head"), packed=True
+    ),
+    "metadata": Target(_metadata, also=tuple(seeds.plain_metadata()), packed=True),
+    "proof": Target(_proof, ("proof",), also=tuple(seeds.proofs())),
+    "key_log": Target(_log, also=tuple(seeds.logs()), packed=True),
+    "stream": Target(_stream, ("stream",), also=tuple(seeds.sealed_content())),
+    "key_file": Target(_key_file, ("keyfile",), packed=True, magic=key_file.MAGIC),
+    "export": Target(check_export, ("export",), packed=True, magic=export.MAGIC),
+    "portable": Target(_portable, also=tuple(seeds.carried()), packed=True),
     "key_backup": Target(_key_backup, ("recovery",)),
-    "backup": Target(_backup, also=(b"FSBACKUP1\n\0\0\0\0",)),
-    "backup_content": Target(_backup_content, also=(_tar(),)),
+    "backup": Target(_backup, also=tuple(seeds.backups())),
+    "backup_content": Target(_backup_content, also=(seeds.archive(),)),
     "host_key_moves": Target(
-        lambda data: host_key_moves.follow(data, "SHA256:" + 43 * "A"), ("moves",)
+        partial(host_key_moves.follow, expected=_HOST_KEY),
+        also=(seeds.host_key_answer(),),
+        packed=True,
+        magic=seeds.host_key_answer()[: len(host_key_moves.question(b"")) - len("moved")],
     ),
     "settings": Target(_toml, also=(b'listen = "127.0.0.1:1"\n[login]\nsession = "1 h"\n',)),
     "names": Target(_names, ("names",)),

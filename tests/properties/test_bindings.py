@@ -33,8 +33,9 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.signed import Signed, open_signed, sign
 from fsproto.types import NO_HASH, FileKey, Hash, NodeId
+from tests.conftest import examples
 from tests.support import strategies as our
-from tests.support.fixed_keys import Seeded, keyed_node, person
+from tests.support.fixed_keys import LOG_HEAD, Seeded, keyed_node, person
 from tests.vectors.makers.content import file_manifest
 from tests.vectors.makers.shares import SHARED, member_list
 
@@ -199,7 +200,7 @@ def test_former_keys_open_nowhere_else(node: KeyedNode, other: KeyedNode, data: 
 # --- grants
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(node=our.keyed_nodes)
 def test_a_grant_opens_for_whom_it_was_made(node: KeyedNode):
     bob = person("bob")
@@ -246,7 +247,7 @@ STATE = FolderState(
     author="alice",
     author_key=ALICE.signing.public,
     time_ms=0,
-    log_head=b"",
+    log_head=LOG_HEAD,
 )
 KINDS: dict[bytes, tuple[Record, Callable[[Signed], object]]] = {
     labels.SIGN_MANIFEST: (

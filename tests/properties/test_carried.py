@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, WrongPassphraseError
@@ -59,7 +59,6 @@ def backup() -> bytes:
     return SECRET.seal(Portable(person("alice"), LINK, ROOT), Seeded("backup"))
 
 
-@settings(max_examples=25)
 @given(root=our.node_ids, parts=parts)
 def test_a_portable_profile_comes_back_as_it_was(root, parts):
     read = unpack_portable(pack_portable(Portable(person("alice"), LINK, root, parts)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fsproto.errors import (
@@ -51,7 +51,6 @@ def messages() -> list[bytes]:
 
 
 @pytest.mark.parametrize("number", range(4))
-@settings(max_examples=40)
 @given(data=st.data())
 def test_both_ends_never_open_over_a_changed_message(number: int, data: st.DataObject):
     client, server = connection_pair.ends()
@@ -78,7 +77,6 @@ def test_both_ends_never_open_over_a_changed_message(number: int, data: st.DataO
     )
 
 
-@settings(max_examples=40)
 @given(data=st.data())
 def test_a_host_key_changed_anywhere_is_not_the_pinned_one(data: st.DataObject):
     client, server = connection_pair.ends()
@@ -107,14 +105,13 @@ def test_any_other_version_is_named_as_such_by_either_end(version: int):
     .filter(lambda data: data[:4] != b"FSP1")
     .map(lambda data: len(data).to_bytes(4, "big") + data)
 )
-def test_another_protocol_is_told_from_an_attack(banner: bytes):
+def test_another_protocol_is_distinguished_from_an_attack(banner: bytes):
     for end in connection_pair.ends():
         end.receive_data(banner)
         with pytest.raises(NotFsdError):
             end.next_event()
 
 
-@settings(max_examples=40)
 @given(arrives=st.binary(min_size=1, max_size=300), number=st.integers(0, 3))
 def test_arbitrary_bytes_in_place_of_a_message_open_nothing(arrives: bytes, number: int):
     framed = len(arrives).to_bytes(4, "big") + arrives

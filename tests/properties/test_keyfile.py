@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, WrongPassphraseError
@@ -59,7 +59,6 @@ def test_a_sealed_keyfile_with_any_bit_changed_does_not_open(data: st.DataObject
         open_identity(damaged, PASSPHRASE)
 
 
-@settings(max_examples=25)
 @given(data=st.data())
 def test_a_plain_keyfile_with_any_bit_changed_is_damaged(data: st.DataObject):
     with pytest.raises(IntegrityError):

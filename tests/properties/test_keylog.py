@@ -63,7 +63,7 @@ def test_a_frontier_that_was_packed_continues_the_list(data: list[bytes], draw: 
 
 
 def write(steps: Steps) -> tuple[Scribe, dict[str, list[list[str]]]]:
-    """Write the valid steps; return the log and, for each user, the names of all sets of keys."""
+    """Write the valid steps; return the log and, for each user, the names of their sets of keys."""
     scribe, lives = Scribe(), dict[str, list[list[str]]]()
     has_keys: set[str] = set()
     for at, (user, event) in enumerate(steps):
@@ -97,7 +97,7 @@ def test_any_history_that_may_be_is_read_as_it_was(steps: Steps):
 
 
 @given(steps, st.data())
-def test_two_histories_that_part_are_told_from_one_another(steps: Steps, data: st.DataObject):
+def test_two_histories_that_part_are_distinguished(steps: Steps, data: st.DataObject):
     scribe, _ = write(steps)
     assume(scribe.data)
     log = key_log(scribe.data)

@@ -15,8 +15,9 @@ from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import STATE, Gap, Sighting
 from fsproto import crypto
 from fsproto.errors import RollbackError
-from fsproto.proofs.lineage import NO_LINEAGE, LineagePoint, next_lineage
+from fsproto.proofs.lineage import NO_LINEAGE, LineagePoint, lineage_after, next_lineage
 from fsproto.types import Hash, NodeId
+from tests.support.lineages import reached
 
 NODE = NodeId(b"n" * 16)
 DEVICES = 4
@@ -104,7 +105,7 @@ class ForkingServer(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Every version that a device has seen or made is an ancestor of all it accepted later."""
+        """Every version that a device has seen or made is an ancestor of all later ones."""
         for device in getattr(self, "devices", ()):
             for earlier, later in zip(device.seen, device.seen[1:], strict=False):
                 assert earlier in later.ancestry()
@@ -114,17 +115,18 @@ class ForkingServer(RuleBasedStateMachine):
 
     def _proofs(
         self, shown: Commit, gaps: Sequence[Gap], data: st.DataObject
-    ) -> Mapping[Gap, Sequence[Hash]]:
-        """Return the true hashes of the shown branch, or invented ones."""
+    ) -> Mapping[Gap, Hash]:
+        """Return where the true hashes of the shown branch lead, or invented ones."""
         branch = {one.point.version: one.point.hash for one in shown.ancestry()}
         proofs = {}
         for gap in gaps:
             size = gap.later.version - gap.earlier.version - 1
             if data.draw(st.booleans()):
                 between = range(gap.earlier.version + 1, gap.later.version)
-                proofs[gap] = [branch.get(version, Hash(bytes(32))) for version in between]
+                hashes = [branch.get(version, Hash(bytes(32))) for version in between]
             else:
-                proofs[gap] = data.draw(st.lists(HASHES, max_size=size + 1))
+                hashes = data.draw(st.lists(HASHES, max_size=size + 1))
+            proofs[gap] = reached(gap, hashes)
         return proofs
 
 
@@ -148,9 +150,11 @@ def test_an_honest_server_is_never_accused_however_commands_overtake_each_other(
     line, now = _line(61), 1
     waiting: list[tuple[int, int]] = []
 
-    def prove(gaps: Sequence[Gap]) -> Mapping[Gap, Sequence[Hash]]:
+    def prove(gaps: Sequence[Gap]) -> Mapping[Gap, Hash]:
         return {
-            gap: [one.hash for one in line[gap.earlier.version : gap.later.version - 1]]
+            gap: reached(
+                gap, [one.hash for one in line[gap.earlier.version : gap.later.version - 1]]
+            )
             for gap in gaps
         }
 
@@ -171,6 +175,7 @@ def test_only_the_true_hashes_lead_from_one_version_to_another(earlier, gap, dat
     seen, shown = line[earlier - 1], line[-1]
     true = [one.hash for one in line[earlier:-1]]
     assert seen.leads_to(shown, true)
+    assert lineage_after(seen.version + 1, seen.next_lineage, true) == shown.lineage
     other = data.draw(st.lists(HASHES | st.sampled_from([one.hash for one in line]), max_size=gap))
     if other != true:
         assert not seen.leads_to(shown, other)

@@ -15,13 +15,14 @@ from fsproto.packing import Record, pack, unpack
 from fsproto.sealed.folder import FolderState
 from fsproto.sealed.manifest import Manifest, Metadata
 from fsproto.signed import Signed
+from tests.conftest import examples
 from tests.support import strategies as our
 
 PACKED = [Signed, Manifest, Metadata, FolderState, Bundle, RootGrant]
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 def test_a_message_comes_back_as_it_was(kind: type[Message], data: st.DataObject):
     message = data.draw(our.records(kind))
@@ -31,7 +32,7 @@ def test_a_message_comes_back_as_it_was(kind: type[Message], data: st.DataObject
 
 
 @pytest.mark.parametrize("kind", PACKED, ids=lambda kind: kind.__name__)
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(data=st.data())
 def test_a_record_comes_back_as_it_was(kind: type[Record], data: st.DataObject):
     record = data.draw(our.records(kind))

@@ -115,18 +115,51 @@ def test_errors_about_what_was_typed_are_safe_to_show(text: str):
 
 # --- addresses and links
 
-hosts = st.from_regex(r"[a-z0-9-]{1,20}(\.[a-z0-9-]{1,20}){0,3}", fullmatch=True) | st.ip_addresses(
-    v=4
-).map(str)
-ipv6_hosts = st.ip_addresses(v=6).map(str)
-addresses = st.builds(Address, hosts | ipv6_hosts, st.integers(0, 65535))
+LABEL = r"[a-z0-9_]([a-z0-9-]{0,18}[a-z0-9])?"
+host_names = st.from_regex(rf"{LABEL}(\.{LABEL}){{0,3}}\.?", fullmatch=True)
+foreign_names = st.sampled_from(["bücher", "BÜRO", "бюро", "例え", "हिन्दी", "bu\u0308ro", "straße"])
+zones = st.from_regex(r"%[A-Za-z0-9._~-]{1,15}", fullmatch=True)
+ipv6_hosts = st.builds(str.__add__, st.ip_addresses(v=6).map(str), st.just("") | zones)
+hosts = st.one_of(
+    host_names,
+    st.builds("{}.{}".format, foreign_names, host_names),
+    st.ip_addresses(v=4).map(str),
+    ipv6_hosts,
+    ipv6_hosts.map(str.upper),
+)
+addresses = st.builds(Address, hosts, st.integers(0, 65535))
+reachable = st.builds(Address, hosts, st.integers(1, 65535))
 fingerprints = st.from_regex(r"SHA256:[A-Za-z0-9+/]{43}", fullmatch=True)
-links = st.builds(EnrollLink, our.users, addresses, fingerprints)
+links = st.builds(EnrollLink, our.users, reachable, fingerprints)
 
 
 @given(addresses)
 def test_an_address_that_is_shown_can_be_typed_again(address: Address):
     assert parse_address(str(address)) == address
+
+
+@given(hosts | typed | st.text("[]:%0123456789abcdef.-_é½", max_size=12), st.integers(-1, 1 << 17))
+def test_an_address_that_cannot_be_read_cannot_be_written(host: str, port: int):
+    written = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    refused = our.outcome(lambda: Address(host, port))
+    assert type(refused) is type(our.outcome(lambda: parse_address(written)))
+    assert refused is None or isinstance(refused, UsageError)
+    assert refused is not None or parse_address(written) == Address(host, port)
+
+
+@given(
+    user=our.users | typed,
+    host=hosts,
+    port=st.integers(0, 65535),
+    key=st.one_of(fingerprints, typed, fingerprints.map(str.lower)),
+)
+def test_a_link_that_cannot_be_read_cannot_be_written(user: str, host: str, port: int, key: str):
+    address = Address(host, port)
+    written = f"fs://{user}@{address}/?host-key={key}"
+    if our.outcome(lambda: EnrollLink(user, address, key)) is None:
+        assert str(parse_link(written)) == written
+    else:
+        assert isinstance(our.outcome(lambda: parse_link(written)), UsageError)
 
 
 @given(links)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsproto.errors import IntegrityError, RemoteProtocolError
-from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree, place_of
+from fsproto.proofs.prefix_tree import root_of as root_of_leaves
 from fsproto.types import NO_HASH, Hash, NodeId, Token
 from tests.support import reference
 from tests.support import strategies as our
@@ -50,6 +51,14 @@ def token_of(what: FolderEntry | Token) -> Token:
 
 
 # --- whole trees
+
+
+@given(folder=our.folders())
+def test_a_root_is_the_same_without_a_tree(folder: list[FolderEntry]):
+    leaves = sorted((place_of(entry.token), entry.root) for entry in folder)
+    assert root_of_leaves(leaves) == PrefixTree.build(folder).root
+    with pytest.raises(IntegrityError):
+        root_of_leaves(sorted([*leaves, *leaves[:1]]) or [(b"p", b"l"), (b"p", b"l")])
 
 
 @given(folder=our.folders(), data=st.data())

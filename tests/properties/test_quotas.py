@@ -15,15 +15,17 @@ from fsd.store.engine import Database
 from fsd.store.repos import quotas as rows
 from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotFoundError, QuotaError, RemoteProtocolError
+from tests.conftest import TIER
 from tests.support.services import Clock, Services
 from tests.support.writers import Writer
 
 MOST = 400_000
 STEPS = 60
+SEEDS = 20 if TIER == "soak" else 2
 NAMES = ("a", "b", "c", "d", "e", "f")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(SEEDS))
 @pytest.mark.parametrize("keep", [KeepPolicy(0, 0), KeepPolicy(2, 1)], ids=["nothing", "some"])
 def test_what_is_counted_is_what_is_there(
     database: Database, tmp_path: Path, seed: int, keep: KeepPolicy

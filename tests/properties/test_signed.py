@@ -52,7 +52,7 @@ def test_a_bit_that_is_turned_is_noticed_even_after_the_others_were_verified(
 
 
 @given(payload=st.binary(max_size=80), signature=st.binary(max_size=200))
-def test_what_is_no_signature_is_refused(payload: bytes, signature: bytes):
+def test_an_invalid_signature_is_refused(payload: bytes, signature: bytes):
     assert not verifies(Signed(payload, signature))
 
 

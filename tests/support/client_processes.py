@@ -6,7 +6,6 @@ import contextlib
 import copy
 import ctypes
 import io
-import json
 import os
 import re
 import select
@@ -17,8 +16,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +26,9 @@ from fsadmin.context import Admin
 from fsclient.app import App
 from fsclient.cli import run as run_client
 from fsproto.link import Address
-from tests.support.programs import Program, take_terminal
+from tests.support import rsa_pool
+from tests.support.json_results import checked
+from tests.support.programs import Process, start_program, take_terminal
 from tests.support.servers import Authenticator, RunningServer, environment
 
 PATIENCE_S = 60.0
@@ -44,6 +45,8 @@ class Ran:
     status: int
     out: bytes
     err: str
+    words: Sequence[object] = ()
+    """The command line, without the program."""
 
     def __post_init__(self) -> None:
         assert "Traceback" not in self.err, self.err
@@ -78,8 +81,8 @@ class Ran:
         return self
 
     def json(self) -> Any:
-        """Parse stdout, which must be one JSON document and nothing else."""
-        return json.loads(self.text)
+        """Parse stdout, which must be one JSON document and nothing else, and documented."""
+        return checked("fsclient", self.words, self.text)
 
 
 class Client:
@@ -116,7 +119,9 @@ class Client:
         self.app = Authenticator(self.added)
 
     def enrol(self) -> Self:
-        self.run("enroll", self.link, "--no-passphrase", "--otp", self.app.fresh()).ok()
+        """Enrol, inside this process."""
+        with rsa_pool.pooled():
+            self.quick("enroll", self.link, "--no-passphrase", "--otp", self.app.fresh()).ok()
         return self
 
     def command(self, *args: str | Path | bytes) -> list[str | bytes | Path]:
@@ -135,7 +140,7 @@ class Client:
     ) -> Ran:
         """Run a command to its end, without a terminal; `given` is its standard input."""
         process = self.start(*args, cwd=cwd, before=before, piped=given is not None, **env)
-        return finish(process, given)
+        return replace(finish(process, given), words=args)
 
     def start(
         self,
@@ -144,9 +149,9 @@ class Client:
         before: Callable[[], object] | None = None,
         piped: bool = False,
         **env: str,
-    ) -> subprocess.Popen[bytes]:
+    ) -> Process:
         """Start a command; its standard input is a pipe or nothing."""
-        return Program(
+        return start_program(
             self.command(*args),
             env=self.environment(**env),
             cwd=cwd or self.folder,
@@ -167,7 +172,7 @@ class Client:
             contextlib.chdir(self.folder),
         ):
             status = run_client(App(), ["--home", str(self.home), *map(os.fsdecode, args)])
-        return Ran(status, said.getvalue(), told.getvalue().decode())
+        return Ran(status, said.getvalue(), told.getvalue().decode(), args)
 
     def script(self, *lines: str) -> Ran:
         """Run commands one after another in one session, given to the shell through a pipe."""
@@ -218,7 +223,7 @@ def with_a_room(people: list[Client], room: str, folder: Path) -> list[Client]:
     return own
 
 
-def finish(process: subprocess.Popen[bytes], given: bytes | None = None) -> Ran:
+def finish(process: Process, given: bytes | None = None) -> Ran:
     """Wait for a client's process to end."""
     out, err = process.communicate(given, timeout=PATIENCE_S)
     return Ran(process.returncode, out, err.decode())
@@ -240,11 +245,11 @@ def without_root() -> None:
 def admin(server: RunningServer, *args: str) -> Any:
     """Run `fsadmin` on a server's data directory, inside this process; return its answer."""
     out = io.StringIO()
-    with contextlib.redirect_stdout(out):
+    with contextlib.redirect_stdout(out), rsa_pool.pooled():
         fsadmin.main(
             ["--home", str(server.home), *args, "--json"], standalone_mode=False, obj=Admin()
         )
-    return json.loads(out.getvalue())
+    return checked("fsadmin", args, out.getvalue())
 
 
 def fingerprint_at(server: RunningServer, name: str) -> str | None:
@@ -277,7 +282,7 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
 
-        self.process = Program(
+        self.process = start_program(
             client.command(*args),
             env=client.environment(**{"TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1", **env}),
             cwd=client.folder,

@@ -55,3 +55,4 @@ def _send(data: bytes) -> None:
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
+    sys.exit(0)

@@ -11,13 +11,16 @@ from functools import cache
 from msgspec.structs import replace
 
 from fsproto import crypto, labels
+from fsproto.keylog.head import pack_log_head
 from fsproto.keys.identity import FORMAT, Bundle, Identity, verify_bundle
 from fsproto.keys.tree import KeyedNode
 from fsproto.signed import sign
-from fsproto.types import NodeId, NodeKey
+from fsproto.types import Hash, NodeId, NodeKey
 from tests import vectors
 
 TIME_MS = 1_700_000_000_000
+LOG_HEAD = pack_log_head(3, Hash(hashlib.shake_256(b"log root").digest(32)))
+"""The head of a key log of three entries, for values that no server checks."""
 
 
 class Seeded:
@@ -71,7 +74,7 @@ def keyed_node(name: str, generation: int = 1) -> KeyedNode:
 
 
 def aged_node(name: str, generation: int, names_since: int = 1) -> KeyedNode:
-    """Return the node of that name with the keys of all its earlier generations."""
+    """Return the node of that name with the key of every earlier generation."""
     ages = range(generation - 1, 0, -1)
     former = tuple(NodeKey(stretch(f"{name} key {age}", 32)) for age in ages)
     return replace(keyed_node(name, generation), former=former, names_since=names_since)

@@ -1,6 +1,6 @@
-"""A writer in somebody's shared folder who signs entries that nobody can open.
+"""A writer in another person's shared folder that signs entries no client can open.
 
-An honest server takes them: it cannot read what is sealed in a manifest.
+An honest server accepts them: it cannot read the sealed fields of a manifest.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class GarbageWriter(Forger):
         return node.node.hex()
 
     def spoils(self, name: str, **changes: Any) -> str:
-        """Sign a next version of what is there that is garbage; return the id of its node."""
+        """Sign garbage as the next version of an existing node; return the node's id."""
         found = self.session.tree.look(self.folder, [name])[name]
         assert found is not None
         changes = changes or {"metadata": os.urandom(300)}
@@ -97,6 +97,7 @@ class GarbageWriter(Forger):
             "lineage": point.next_lineage,
             "author": self.user,
             "author_key": self.key.public,
+            "log_head": self.log_head,
         }
         return sign_manifest(self.key, replace(body, **(fields | changes)))
 

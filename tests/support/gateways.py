@@ -44,7 +44,7 @@ class RunningGateway:
 
     def filesystem(self) -> Filesystem:
         """Return the file system that one client of the gateway sees, without SSH."""
-        return Filesystem(self.parts.house)
+        return Filesystem(self.parts.backend)
 
     @contextmanager
     def ssh(self) -> Iterator[paramiko.Transport]:

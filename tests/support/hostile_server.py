@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,6 +27,7 @@ from fsd.net.server import NativeServer
 from fsd.policies import DropPolicy, ListenerPolicy, LoginPolicy, PersonPolicy
 from fsd.principal import Principal
 from fsd.services.drops.service import DropService
+from fsd.services.files.changes import ChangeService
 from fsd.services.files.commits import FileService
 from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService, KeyLogWriter
@@ -38,6 +40,7 @@ from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.link import Address
 from fsproto.messages import Message
+from fsproto.messages.keylog import Rotate, RotatePart
 from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Control, Data, Event
 from fsproto.wire.frames import Frame
 from fsproto.wire.handshake import ServerHandshake
@@ -45,6 +48,8 @@ from tests.support.world import NOTES, Person, World
 
 Said = Control | Data | bytes
 """An item to send: a message, a segment, or a record with any plaintext."""
+Answers = Message | Iterator[Message]
+"""An answer in one message or in several."""
 QUICK = ListenerPolicy(refusal_s=0.05)
 
 
@@ -55,8 +60,20 @@ class Lie:
         """Answer a request; `honestly` performs this request or any other."""
         return honestly(ask)
 
+    def answers(self, ask: Message, honestly: Callable[[Message], Answers]) -> Answers:
+        """Answer a request as `answer` does, with one message or with any number of them."""
+        return honestly(ask)
+
+    def serve(self, ask: Message, by: Callable[[Dispatcher | None], Answers]) -> Answers:
+        """Answer a request in one or several messages; `by` has a dispatcher (None: ours) do it."""
+        return by(None)
+
+    def parts(self, parts: list[RotatePart]) -> list[RotatePart]:
+        """Return the parts of a key rotation that the server makes."""
+        return parts
+
     def says(self, said: Said) -> Iterable[Said]:
-        """Yield what is sent instead of `said`."""
+        """Yield the messages to send in place of `said`."""
         yield said
 
     def hears(self, connection: object, event: Event) -> None:
@@ -81,6 +98,43 @@ class Rewrites(Lie):
         bent = self._how(said.message)
         if bent is not None:
             yield Control(said.request, bent)
+
+
+class Meanwhile(Lie):
+    """An honest server, during whose answers something happens at the client."""
+
+    def __init__(self, when: Callable[[Said], bool], act: Callable[[], object]) -> None:
+        """Take which message it precedes, and what happens; once only."""
+        self._when = when
+        self._act: Callable[[], object] | None = act
+
+    def says(self, said: Said) -> Iterable[Said]:
+        if self._act is not None and self._when(said):
+            act, self._act = self._act, None
+            act()
+        yield said
+
+    @property
+    def happened(self) -> bool:
+        return self._act is None
+
+
+class Floods(Lie):
+    """A lie that answers one kind of request with very many messages, before the honest ones."""
+
+    def __init__(self, kind: type[Message], parts: Callable[[], Iterable[Message]]) -> None:
+        """Take the kind of request, and the function that makes the false answers to one."""
+        self._kind = kind
+        self._parts = parts
+
+    def answers(
+        self, ask: Message, honestly: Callable[[Message], Message | Iterator[Message]]
+    ) -> Message | Iterator[Message]:
+        """Answer with very many messages if the request is of the kind."""
+        honest = honestly(ask)
+        if not isinstance(ask, self._kind):
+            return honest
+        return chain(self._parts(), [honest] if isinstance(honest, Message) else honest)
 
 
 class RewritesSegments(Lie):
@@ -120,15 +174,32 @@ class Repeats(Lie):
 
 
 @dataclass(frozen=True)
-class _Desk(Dispatcher):
+class _LyingDispatcher(Dispatcher):
     server: HostileServer
 
     def answer(self, who: Principal, ask: Message) -> Message:
-        return self.server.lie.answer(ask, lambda asked: super(_Desk, self).answer(who, asked))
+        return self.server.lie.answer(
+            ask, lambda asked: super(_LyingDispatcher, self).answer(who, asked)
+        )
+
+    def answers(self, who: Principal, ask: Message) -> Answers:
+        def honestly(asked: Message) -> Answers:
+            return self.server.lie.serve(
+                asked, lambda dispatcher: Dispatcher.answers(dispatcher or self, who, asked)
+            )
+
+        return self.server.lie.answers(ask, honestly)
+
+    def rotate(self, who: Principal, ask: Rotate, parts: Iterable[RotatePart]) -> Message:
+        made = self.server.lie.parts(list(parts))
+        said = self.server.lie.serve(
+            ask, lambda dispatcher: Dispatcher.rotate(dispatcher or self, who, ask, made)
+        )
+        return said if isinstance(said, Message) else next(said)
 
 
 class _Connection(Connection):
-    """A server's end of a connection, whose lie may change what is sent."""
+    """A server's end of a connection, whose lie may change the sent messages."""
 
     def __init__(self, server: HostileServer, handshake: ServerHandshake) -> None:
         super().__init__(handshake)
@@ -172,13 +243,14 @@ class _Door(NativeServer):
     def __init__(
         self,
         server: HostileServer,
-        desk: Dispatcher,
+        dispatcher: Dispatcher,
         home: Home,
         policy: ListenerPolicy,
         spare: IdleWorkers,
         people: LoggedIn,
     ) -> None:
-        super().__init__(desk, _host_key(home.read(HOST_KEY)), policy, (), spare, people=people)
+        key, folder = _host_key(home.read(HOST_KEY)), home.blobs / "staging"
+        super().__init__(dispatcher, key, policy, (), spare, people=people, folder=folder)
         self._lying = server
 
     def connection(self) -> Connection:
@@ -210,9 +282,10 @@ class HostileServer:
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._failed: BaseException | None = None
-        self.address = Address("", 0)
+        self.address = Address("127.0.0.1", 0)
         self._door: _Door | None = None
         self._drops: DropService | None = None
+        self._dispatcher: Dispatcher | None = None
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -229,15 +302,22 @@ class HostileServer:
     def drops(self) -> DropService:
         """The service that receives drops, for all listeners."""
         if self._drops is None:
-            raise AssertionError("it has not begun yet")
+            raise AssertionError("the server has not started yet")
         return self._drops
 
     @property
     def door(self) -> NativeServer:
         """The native listener."""
         if self._door is None:
-            raise AssertionError("it has not begun yet")
+            raise AssertionError("the server has not started yet")
         return self._door
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        """The services, as a connection of this server reaches them."""
+        if self._dispatcher is None:
+            raise AssertionError("it has not begun yet")
+        return self._dispatcher
 
     @property
     def connections(self) -> int:
@@ -278,17 +358,18 @@ class HostileServer:
         )
         # More workers than cores, so that work runs concurrently where possible.
         spare = IdleWorkers(3)
-        desk = _Desk(
+        self._dispatcher = dispatcher = _LyingDispatcher(
             accounts,
             FileService(database, blobs, now_ms=now_ms),
             TransferService(database, blobs, now_ms=now_ms, spare=spare),
             ShareService(database, now_ms=now_ms),
             KeyLogService(database, log),
-            HistoryService(database),
+            HistoryService(database, blobs),
             self.drops,
+            ChangeService(database),
             server=self,
         )
-        self._door = door = _Door(self, desk, home, self._policy, spare, self._people)
+        self._door = door = _Door(self, dispatcher, home, self._policy, spare, self._people)
         self.address = Address(*await door.open("127.0.0.1", 0))
         self._opened.set()
         await self._stop.wait()

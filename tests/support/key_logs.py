@@ -45,7 +45,7 @@ class MemoryRows:
 
 
 def key_log(data: Iterable[bytes] = ()) -> KeyLog:
-    """Return a log with some entries; `SecurityError` for one that may not follow."""
+    """Return a log with some entries; `SecurityError` if an entry may not follow."""
     log = KeyLog(MemoryRows())
     for one in data:
         log.append(one)
@@ -53,7 +53,7 @@ def key_log(data: Iterable[bytes] = ()) -> KeyLog:
 
 
 def people(data: Iterable[bytes]) -> list[str]:
-    """Return the names of all people who have keys after some entries."""
+    """Return the names of the people with keys after some entries."""
     data = list(data)
     log = key_log(data)
     users = {read_entry(one, index).user for index, one in enumerate(data)}

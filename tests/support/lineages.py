@@ -7,7 +7,7 @@ from functools import cache
 
 from fsclient.trust.sightings import Gap
 from fsproto import crypto
-from fsproto.proofs.lineage import NO_LINEAGE, LineagePoint
+from fsproto.proofs.lineage import NO_LINEAGE, LineagePoint, lineage_after
 from fsproto.types import Hash
 
 
@@ -26,12 +26,23 @@ def point(version: int, branch: str = "", since: int = 1) -> LineagePoint:
     return found
 
 
-def prove(gaps: Sequence[Gap], branch: str = "", since: int = 1) -> dict[Gap, list[Hash]]:
-    """Return the hashes of a branch (default: the true line) in every gap."""
+def reached(gap: Gap, hashes: Sequence[Hash]) -> Hash:
+    """Return the lineage to which hashes lead over a gap; zeros if it takes another number."""
+    after = gap.earlier.version + 1
+    if len(hashes) != gap.later.version - after:
+        return Hash(bytes(32))
+    return lineage_after(after, gap.earlier.next_lineage, hashes)
+
+
+def prove(gaps: Sequence[Gap], branch: str = "", since: int = 1) -> dict[Gap, Hash]:
+    """Return the lineage that a branch (default: the true line) has at the end of every gap."""
     return {
-        gap: [
-            hash_of(version, branch, since)
-            for version in range(gap.earlier.version + 1, gap.later.version)
-        ]
+        gap: reached(
+            gap,
+            [
+                hash_of(version, branch, since)
+                for version in range(gap.earlier.version + 1, gap.later.version)
+            ],
+        )
         for gap in gaps
     }

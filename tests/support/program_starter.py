@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import ctypes
 import gc
 import importlib
 import io
@@ -14,12 +16,25 @@ import runpy
 import signal
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tests.support.programs import PROGRAMS, take_terminal
+from fsadmin.cli import command as fsadmin
+from fsadmin.context import Admin
+from fsd.store import schema
+from fsd.store.engine import Database
+from tests.support import fixed_keys, light_argon2
+from tests.support.compiled_sql import share_compiled_sql
+from tests.support.programs import FORKED, PROGRAMS, take_terminal
 from tests.support.rsa_pool import RsaPool
+from tests.support.services import Clock, Services
+
+_HUGE_PAGE = 2 << 20
+_MADV_COLLAPSE = 25
+"""Advice of madvise(2) since Linux 6.1; older kernels refuse it, and forks take longer there."""
 
 
 def import_all() -> None:
@@ -31,9 +46,31 @@ def import_all() -> None:
                 with contextlib.suppress(ImportError):
                     importlib.import_module(module.name)
     importlib.import_module("sqlalchemy.orm").configure_mappers()
+    for program in FORKED:
+        importlib.import_module(program)
     for optional in ("uvloop", "psycopg"):
         with contextlib.suppress(ImportError):
             importlib.import_module(optional)
+
+
+def compile_sql() -> None:
+    """Have the SQL compiled that most programs use, once for all of them."""
+    share_compiled_sql()
+    unseen = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        contextlib.redirect_stdout(unseen),
+        contextlib.redirect_stderr(unseen),
+    ):
+        for command in (["add-user", "alice"], ["list-users"], ["show-user", "alice"]):
+            arguments = ["--home", f"{folder}/home", *command, "--json"]
+            fsadmin.main(arguments, standalone_mode=False, obj=Admin())
+        with contextlib.closing(Database(f"sqlite:///{folder}/services.db")) as database:
+            schema.upgrade(database)
+            office = Services(database, Path(folder) / "blobs", Clock())
+            bob = office.add("bob")
+            bob.enrol(office, fixed_keys.TIME_MS)
+            bob.put(office, "file", b"content")
 
 
 def requested(requests: socket.socket) -> list[str]:
@@ -104,21 +141,67 @@ def reopened(number: int, old: io.TextIOWrapper) -> io.TextIOWrapper:
     )
 
 
+def run_program(command: list[str]) -> None:
+    """Run a program as `python -m` does, in a process that was forked for it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    sys.argv = command
+    sys.path[0] = str(Path.cwd())
+    try:
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if isinstance(ended.code, int | None):
+            _status.append(ended.code or 0)
+        raise
+
+
+def use_huge_pages() -> None:
+    """Put the memory of this process into huge pages: a fork copies its page table.
+
+    Memory that a program takes later is as it would be without the helper.
+    """
+    advise = ctypes.CDLL(None).madvise
+    advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        place, access, *_, inode = line.split()[:5]
+        first, end = (int(one, 16) for one in place.split("-"))
+        first, end = -(-first // _HUGE_PAGE) * _HUGE_PAGE, end // _HUGE_PAGE * _HUGE_PAGE
+        if access.startswith("rw") and inode == "0" and first < end:
+            advise(first, end - first, _MADV_COLLAPSE)  # without success, all stays as it was
+
+
+_status: list[int] = []
+"""The exit status, once the program has decided on one."""
+
+
+def end_at_once() -> None:
+    """End the process before the interpreter destroys all modules of the fork, one by one."""
+    if _status:
+        with contextlib.suppress(OSError):  # which the interpreter reports, and it takes its time
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None and not stream.closed:
+                    stream.flush()
+            os._exit(_status[0])
+
+
 def main() -> None:
     """Run the helper, and in each of its forks a program."""
+    atexit.register(end_at_once)  # registered first: it is called last
     # Ctrl-C is meant for the test run, which closes the socket at its end.
-    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     import_all()
+    light_argon2.use()
     if sys.argv[2]:
-        rsa.generate_private_key = RsaPool(Path(sys.argv[2])).generate
+        pool = RsaPool(Path(sys.argv[2]))
+        rsa.generate_private_key = pool.generate
+        serialization.load_der_private_key = pool.load
+    compile_sql()
     # Forks then do not visit or free the objects of these modules, which would copy their pages.
     gc.collect()
     gc.freeze()
-    command = requested(socket.socket(fileno=int(sys.argv[1])))
-    signal.signal(signal.SIGINT, interrupt)
-    sys.argv = command
-    sys.path[0] = str(Path.cwd())
-    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    use_huge_pages()
+    run_program(requested(socket.socket(fileno=int(sys.argv[1]))))
 
 
 if __name__ == "__main__":

@@ -14,14 +14,22 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from tests.support.forked import Forked
 
 PROGRAMS = ("fsd", "fsadmin", "fsclient")
+FORKED = (*PROGRAMS, "tests.support.drop_server")
+"""What can be a fork of the helper."""
 _READ_AT_START = ("PYTHON", "LC_", "LANG", "TZ")
 """Variables that an interpreter reads at its start: in a fork they would have no effect."""
 _PR_SET_CHILD_SUBREAPER = 36
+
+Process = subprocess.Popen[Any] | Forked
+"""A started program; a fork has the methods of `Popen` that the tests use."""
+Stream = int | IO[Any] | None
 
 
 def take_terminal() -> None:
@@ -32,36 +40,47 @@ def take_terminal() -> None:
     fcntl.ioctl(2, termios.TIOCSCTTY, 0)
 
 
-class Program(subprocess.Popen):
-    """A process like any other `Popen`: forked where that makes no difference, else executed."""
+def start_program(
+    command: Sequence[str | bytes | Path],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    stdin: Stream = None,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    encoding: str | None = None,
+    start_new_session: bool = False,
+    preexec_fn: Callable[[], object] | None = None,
+) -> Process:
+    """Start a program: forked where that makes no difference, else executed.
 
-    def _execute_child(self, args: Any, executable: Any, preexec_fn: Any, *rest: Any) -> None:
-        """Replace the part of `Popen` that starts the process."""
-        close_fds, pass_fds, cwd, env, _, _, shell, *pipes_and_rest = rest
-        p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite, *others = pipes_and_rest
-        new_session = others[5]
-        command = [os.fsencode(one) for one in args]
-        if (
-            shell
-            or pass_fds
-            or not close_fds
-            or preexec_fn not in {None, take_terminal}
-            or command[:2] != [os.fsencode(sys.executable), b"-m"]
-            or command[2].decode() not in PROGRAMS
-            or (starter := _Starter.get()) is None
-            or not starter.suits(env)
-        ):
-            super()._execute_child(args, executable, preexec_fn, *rest)  # type: ignore[misc]
-            return
-        streams = [
-            given if given != -1 else number
-            for number, given in enumerate((p2cread, c2pwrite, errwrite))
-        ]
-        self.pid = starter.start(
-            command[2:], env, cwd, streams, new_session, preexec_fn is not None
-        )
-        self._child_created = True
-        self._close_pipe_fds(p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite)  # type: ignore[attr-defined]
+    The parameters are those of `Popen`.
+    """
+    words = [os.fsencode(one) for one in command]
+    if (
+        preexec_fn in {None, take_terminal}
+        and words[:2] == [os.fsencode(sys.executable), b"-m"]
+        and words[2].decode() in FORKED
+        and (starter := _Starter.get()) is not None
+        and starter.suits(env)
+    ):
+
+        def start(streams: list[int]) -> int:
+            terminal = preexec_fn is take_terminal
+            return starter.start(words[2:], env, cwd, streams, start_new_session, terminal)
+
+        return Forked(words, start, stdin, stdout, stderr, encoding)
+    return subprocess.Popen(
+        words,
+        env=env,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        encoding=encoding,
+        start_new_session=start_new_session,
+        preexec_fn=preexec_fn,  # noqa: PLW1509 - as unsafe as where the tests ask for it
+    )
 
 
 def limits() -> dict[int, tuple[int, int]]:
@@ -101,7 +120,7 @@ class _Starter:
     @classmethod
     def get(cls) -> _Starter | None:
         """Return the helper, started if necessary; None where no helper is possible."""
-        if sys.platform != "linux" or not hasattr(subprocess.Popen, "_close_pipe_fds"):
+        if sys.platform != "linux":
             return None
         with cls._lock:
             if cls._one is None:

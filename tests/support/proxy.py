@@ -75,7 +75,7 @@ class Tamper:
     """The changes to the messages of one connection; this base class changes nothing."""
 
     def passes(self, frame: Frame) -> Iterable[bytes]:
-        """Yield what is sent instead of a message; raise `Cut` to end the connection."""
+        """Yield the bytes to send in place of a message; raise `Cut` to end the connection."""
         yield frame.data
 
 

@@ -65,9 +65,9 @@ def entrants(
 
 @cache
 def fresh_processes() -> ForkServerContext | SpawnContext:
-    """Return how processes are started: forked from one that has imported the modules, if possible.
+    """Return how processes are started: forked from a process with the modules, if possible.
 
-    That process has no thread, lock or open file of the tests.
+    That process has imported the modules, but has no thread, lock or open file of the tests.
     """
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")

@@ -80,7 +80,7 @@ class RawClient:
         told = (self.connection.channel_id, identity.user.encode())
         signature = identity.signing.sign(labels.SIGN_LOGIN, *told)
         ticket = bytes.fromhex((person.profile / "session").read_text().split()[0])
-        return replace(Login(identity.user, signature, None, ticket), **changes)
+        return replace(Login(identity.user, signature, None, ticket, None, ""), **changes)
 
     def send(self, message: Message, request: int | None = None) -> int:
         """Send a message under the next number or a given one; return the number."""
@@ -145,6 +145,11 @@ class Forger:
         self.key = session.identity.signing
         self.user = session.identity.user
 
+    @property
+    def log_head(self) -> bytes:
+        """The head of the key log that the person's signatures carry."""
+        return self.tree.context.people.log_head
+
     def blob(self) -> tuple[Content, InlineBlob]:
         """Return new content and its small blob; the bytes do not matter."""
         salt, data = Salt(os.urandom(32)), os.urandom(100)
@@ -191,7 +196,7 @@ class Forger:
             author=self.user,
             author_key=self.key.public,
             time_ms=1,
-            log_head=b"",
+            log_head=self.log_head,
         )
         return sign_manifest(self.key, replace(body, **changes))
 
@@ -208,7 +213,11 @@ class Forger:
         for manifest in changed:
             tree = tree.put(FolderEntry(manifest.body.token, manifest.body.node, manifest.hash))
         body = replace(
-            now.body, version=now.body.version + 1, lineage=now.point.next_lineage, root=tree.root
+            now.body,
+            version=now.body.version + 1,
+            lineage=now.point.next_lineage,
+            root=tree.root,
+            log_head=self.log_head,
         )
         return sign_state(self.key, replace(body, **changes)).signed
 
@@ -225,7 +234,7 @@ class Forger:
             author=self.user,
             author_key=self.key.public,
             time_ms=1,
-            log_head=b"",
+            log_head=self.log_head,
         )
         return sign_state(self.key, body).signed
 

@@ -18,5 +18,5 @@ def listing_of(office: Services, who: Principal, folder: NodeId) -> tuple[list[S
 
 
 def fetched_by(office: Services, who: Principal, asked: list[Content]) -> list[bytes | None]:
-    """Return the small contents that were asked for."""
+    """Return the requested small contents."""
     return [blob for part in office.transfers.fetch(who, asked) for blob in part.blobs]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import pyotp
 
 from fskit.clock import now_ms
 from fsproto.link import Address, parse_address
-from tests.support.programs import Program
+from tests.support.programs import Process, start_program
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1:0"
@@ -37,6 +38,13 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **(extra or {})}
 
 
+def is_open_to_all(folder: Path) -> bool:
+    """Return whether every user can reach a folder and read what is in it."""
+    bits = stat.S_IROTH | stat.S_IXOTH
+    ways_in = all(above.stat().st_mode & stat.S_IXOTH for above in folder.resolve().parents)
+    return ways_in and folder.stat().st_mode & bits == bits
+
+
 def run(
     program: str,
     *args: str,
@@ -47,7 +55,7 @@ def run(
     """Run `fsd`, `fsadmin` or `fsclient` to its end, without a terminal."""
     pipe = subprocess.PIPE
     command = [sys.executable, "-m", program, *args]
-    with Program(
+    with start_program(
         command,
         env=environment(env),
         cwd=ROOT,
@@ -71,7 +79,7 @@ class RunningServer:
     home: Path
     address: Address
     host_key: str
-    process: subprocess.Popen[str]
+    process: Process
     database: str | None = None
     """The value of `--database`."""
     options: tuple[str, ...] = field(default=())
@@ -93,7 +101,7 @@ class RunningServer:
         wanted = [] if database is None else ["--database", database]
         log = _log_of(home)
         with log.open("ab") as file:
-            process = Program(
+            process = start_program(
                 [
                     *(sys.executable, "-m", "fsd", "--home", str(home), "--listen", listen),
                     *(*wanted, *options),
@@ -230,11 +238,22 @@ class Authenticator:
         """Skip the codes that another app of the same person has used."""
         self._last = max(self._last, other._last)
 
+    def skip_past(self) -> None:
+        """Skip the codes that were shown until now, which a restored server refuses."""
+        self._last = max(self._last, int(self._now() // self._totp.interval))
+
+    def _now(self) -> float:
+        return self.clock.now_ms() / 1000 if self.clock else time.time()
+
+    def present(self) -> str:
+        """Return the code that is shown now, for a server that takes a used one again."""
+        return self._totp.generate_otp(int(self._now() // self._totp.interval))
+
     def fresh(self) -> str:
-        """Return a code that was not used yet; move the clock or wait if there is none."""
+        """Return an unused code; move the clock or wait if there is none."""
         period = self._totp.interval
         while True:
-            now = self.clock.now_ms() / 1000 if self.clock else time.time()
+            now = self._now()
             step = int(now // period)
             left = (step + 1) * period - now
             earliest = step - 1 if left > self.SAFE_S else step

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,9 @@ from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
 from fsd.services.accounts.users import UserAdmin
 from fsd.services.drops.service import DropService
+from fsd.services.files.changes import ChangeService
 from fsd.services.files.commits import FileService
+from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService, KeyLogWriter
 from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
@@ -32,13 +34,15 @@ from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsproto import crypto, labels
 from fsproto.keylog.entries import sign_rotation
+from fsproto.keylog.head import KeyLogHead, pack_log_head
 from fsproto.keys.grants import grant_root
 from fsproto.keys.identity import FORMAT, Bundle, Identity, verify_bundle
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import LINK_SIZE, SEGMENT_SIZE
 from fsproto.messages.account import Enroll, Login, TreeRoot, Welcome
 from fsproto.messages.files import Commit, InlineBlob
-from fsproto.messages.keylog import Rotate
+from fsproto.messages.keylog import Rotate, RotatePart
+from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed import folder, manifest
 from fsproto.sealed.folder import FolderState, sign_state, verify_state
@@ -56,7 +60,7 @@ LOG_KEY = crypto.SigningKey(fixed_keys.stretch("log key", crypto.ED25519_SIZE))
 
 @dataclass
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that a test moves."""
 
     ms: int = fixed_keys.TIME_MS
 
@@ -105,8 +109,19 @@ class Services:
             now_ms=clock,
             random=os.urandom,
         )
+        self.histories = HistoryService(database, self.blobs, self.audit)
         self.sharing = ShareService(database, self.audit, now_ms=clock)
         self.key_log = KeyLogService(database, self.log)
+        self.changes = ChangeService(database)
+
+    def log_head(self) -> bytes:
+        """Return the head of the key log, as clients sign it."""
+        head = unpack(self.key_log.entries(0).head.payload, KeyLogHead)
+        return pack_log_head(head.size, head.root)
+
+    def rotate(self, who: Principal, ask: Rotate, parts: Iterable[RotatePart] = ()) -> None:
+        """Replace a person's keys, with what the rotation renews."""
+        self.accounts.own.rotate(who, ask, parts, self.files)
 
     def add(self, name: str, digits: int = 6) -> ServiceUser:
         """Have the administrator add a person."""
@@ -150,6 +165,8 @@ class ServiceUser:
     next_lineage: Hash = NO_HASH
     """What the next state of the top of their tree carries."""
     version: int = 1
+    log_head: bytes = b""
+    """The head of the server's key log just after they enrolled."""
 
     def __post_init__(self) -> None:
         self.root = fixed_keys.keyed_node(f"root of {self.name} {self.identity.bundle.fingerprint}")
@@ -179,12 +196,13 @@ class ServiceUser:
             code,
             self.identity.bundle.signed,
             self.empty_tree,
+            "",
         )
         return msgspec.structs.replace(message, **changes)
 
     def login(self, code: str | None = None, ticket: bytes | None = None, **changes: Any) -> Login:
         """Return the message that logs them in."""
-        message = Login(self.name, self.signature(labels.SIGN_LOGIN), code, ticket)
+        message = Login(self.name, self.signature(labels.SIGN_LOGIN), code, ticket, None, "")
         return msgspec.structs.replace(message, **changes)
 
     def signature(self, label: bytes, channel: bytes = CHANNEL) -> bytes:
@@ -192,7 +210,7 @@ class ServiceUser:
 
     @cached_property
     def empty_tree(self) -> TreeRoot:
-        """Where their tree begins, as they enrol with it."""
+        """The root of the user's empty tree, for the enrolment."""
         grant = grant_root(self.root, self.identity, fixed_keys.TIME_MS, fixed_keys.Seeded("grant"))
         root = self.manifest(self.root.node, NO_NODE, NO_TOKEN, None)
         state = self.root_state(1)
@@ -201,7 +219,7 @@ class ServiceUser:
 
     def rotation(self, code: str, new: Identity) -> Rotate:
         """Return the message that replaces their first keys while their tree is empty."""
-        return next_rotation(self.identity, new, self.empty_tree, code)
+        return next_rotation(self.identity, new, self.empty_tree, code, self.log_head)
 
     # --- doing it
 
@@ -210,6 +228,7 @@ class ServiceUser:
         ask = self.enrolment(self.code(now_ms, offset))
         self.principal, welcome = office.accounts.enroll(ask, CHANNEL, ADDRESS)
         self.ticket = welcome.ticket or b""
+        self.log_head = office.log_head()
         return welcome
 
     def put(self, office: Services, name: str, blob: bytes, *, inline: bool = True) -> None:
@@ -275,7 +294,7 @@ class ServiceUser:
             author=self.name,
             author_key=self.identity.signing.public,
             time_ms=fixed_keys.TIME_MS,
-            log_head=b"",
+            log_head=b"" if parent == NO_NODE else self.log_head,
         )
 
     def root_state(self, version: int) -> folder.VerifiedState:
@@ -290,12 +309,14 @@ class ServiceUser:
             author=self.name,
             author_key=self.identity.signing.public,
             time_ms=fixed_keys.TIME_MS,
-            log_head=b"",
+            log_head=b"" if version == 1 else self.log_head,
         )
         return sign_state(self.identity.signing, body)
 
 
-def next_rotation(old: Identity, new: Identity, tree: TreeRoot, code: str) -> Rotate:
+def next_rotation(
+    old: Identity, new: Identity, tree: TreeRoot, code: str, log_head: bytes
+) -> Rotate:
     """Return the message that replaces keys by the next ones; `tree` is the root as it is."""
     was = verify_author(tree.manifest, old.user, old.signing.public)
     state = verify_state(tree.state, was.body.node, old.user, old.signing.public)
@@ -307,6 +328,7 @@ def next_rotation(old: Identity, new: Identity, tree: TreeRoot, code: str) -> Ro
         generation=generation,
         former=bytes(28 + 32 * (generation - 1)),
         author_key=new.signing.public,
+        log_head=log_head,
     )
     following = msgspec.structs.replace(
         state.body,
@@ -314,6 +336,7 @@ def next_rotation(old: Identity, new: Identity, tree: TreeRoot, code: str) -> Ro
         lineage=state.point.next_lineage,
         generation=generation,
         author_key=new.signing.public,
+        log_head=log_head,
     )
     root = KeyedNode(was.body.node, generation, NodeKey(bytes(32)))
     renewed = TreeRoot(

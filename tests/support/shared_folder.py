@@ -95,7 +95,7 @@ class SharedFolder:
             above=[],
             former=[],
             time_ms=fixed_keys.TIME_MS,
-            log_head=b"",
+            log_head=self.office.log_head(),
         )
         signing = (signer or self.owner).identity.signing
         signed = sign_members(signing, replace(body, **changes))
@@ -131,6 +131,7 @@ class SharedFolder:
             root=entries.root,
             author=who.name,
             author_key=who.identity.signing.public,
+            log_head=self.office.log_head(),
         )
         return sign_state(who.identity.signing, replace(next_, **changes))
 
@@ -143,6 +144,7 @@ class SharedFolder:
             lineage=before.point.next_lineage,
             generation=new.generation,
             former=new.seal_former(fixed_keys.Seeded("former")),
+            log_head=self.office.log_head(),
         )
         made = sign_manifest(owner.identity.signing, replace(body, **changes))
         own = self.next_state(owner, self.entries, generation=new.generation)
@@ -188,7 +190,7 @@ class SharedFolder:
 
 
 def make_folder(office: Services, owner: ServiceUser, name: str = "shared") -> SharedFolder:
-    """Make a folder at the top of a person's tree that is not shared yet."""
+    """Make a folder at the top of a person's tree, without sharing it."""
     keyed = fixed_keys.keyed_node(f"{name} of {owner.name}")
     body = owner.manifest(keyed.node, owner.root.node, owner.root.token(name), None)
     made = sign_manifest(owner.identity.signing, body)
@@ -202,7 +204,7 @@ def make_folder(office: Services, owner: ServiceUser, name: str = "shared") -> S
         author=owner.name,
         author_key=owner.identity.signing.public,
         time_ms=fixed_keys.TIME_MS,
-        log_head=b"",
+        log_head=office.log_head(),
     )
     state = sign_state(owner.identity.signing, first)
     top = owner.enter(FolderEntry(body.token, keyed.node, made.hash))

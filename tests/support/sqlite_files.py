@@ -14,9 +14,9 @@ _WITHIN_S = 20.0
 def opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open a file; commit on success, and close it in any case.
 
-    A connection that is left to the garbage collector closes at an arbitrary later time. Its end
-    then deletes the journal (`-wal`) that is at the path by then, and all other connections get an
-    I/O error.
+    If the garbage collector closes a connection, it does so at an arbitrary later time. The close
+    deletes the journal (`-wal`) that is at the path by then, and all other connections get an I/O
+    error.
     """
     with closing(sqlite3.connect(path, timeout=_WITHIN_S)) as db, db:
         yield db

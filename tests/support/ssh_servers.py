@@ -8,13 +8,12 @@ import re
 import shutil
 import socket
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import paramiko
 import pytest
@@ -108,7 +107,7 @@ class Visitor:
 
     @cached_property
     def key(self) -> paramiko.Ed25519Key:
-        """An SSH public key of this person that is not registered anywhere."""
+        """An unregistered SSH public key of this person."""
         return new_key(self.client.home)
 
     @property
@@ -138,14 +137,6 @@ def is_in(transport: paramiko.Transport) -> bool:
         transport.open_session(timeout=PATIENCE_S).close()
         return True
     return False
-
-
-def until(holds: Callable[[], Any], what: str, within_s: float = PATIENCE_S) -> None:
-    """Wait until a condition is true."""
-    ends = time.monotonic() + within_s
-    while not holds():
-        assert time.monotonic() < ends, f"it never came to be that {what}"
-        time.sleep(0.02)
 
 
 class OpenSsh:

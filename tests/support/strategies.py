@@ -42,7 +42,7 @@ keyed_nodes = st.builds(KeyedNode, node_ids, generations, node_keys)
 
 @st.composite
 def aged_nodes(draw: st.DrawFn, min_generation: int = 1) -> KeyedNode:
-    """Draw a node with the keys of all its generations."""
+    """Draw a node with the key of each of its generations."""
     generation = draw(st.integers(min_generation, min_generation + 4))
     before = st.lists(node_keys, min_size=generation - 1, max_size=generation - 1).map(tuple)
     since = st.integers(1, generation)
@@ -112,8 +112,8 @@ def records(kind: type[R], **given: st.SearchStrategy[Any]) -> st.SearchStrategy
 
 def _values(kind: Any) -> st.SearchStrategy[Any]:
     if typing.get_origin(kind) is typing.Annotated:
-        bounds = typing.get_args(kind)[1]
-        return st.integers(bounds.ge, bounds.le)
+        of, bounds = typing.get_args(kind)
+        return _values(of) if bounds.max_length else st.integers(bounds.ge, bounds.le)
     kind, may_be_none = declared(kind)
     if may_be_none:
         return st.none() | _values(kind)

@@ -82,7 +82,7 @@ def change_manifest(
 
 
 def look_at_everything(person: Person) -> None:
-    """Make the server cache all that it can: the trees of all folders."""
+    """Make the server cache as much as it can: the tree of every folder."""
     person.run("cat", "notes.txt", "reports/q1.txt", "archive/old.txt").succeeds()
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Any
 
 from msgspec.structs import replace
 
+from fsclient.trust.key_directory import KeyDirectory
 from fsproto import labels
+from fsproto.keylog.head import KeyLogHead, pack_log_head
 from fsproto.keys.grants import Role, wrap
 from fsproto.keys.identity import Identity
 from fsproto.keys.key_file import open_identity
@@ -60,6 +63,12 @@ class Accomplice(Forger):
         self._world = world
         self.key = identity(person).signing
         self.user = person.name
+
+    @property
+    def log_head(self) -> bytes:
+        """The newest head of the server's key log."""
+        with self._world.database() as db:
+            return current_log_head(db)
 
     def writes(
         self,
@@ -120,9 +129,21 @@ def share_of(
         above=[],
         former=[],
         time_ms=1,
-        log_head=b"",
+        log_head=_log_head_seen(owner, me),
     )
     return Share(owner.name, sign_members(me.signing, body).signed, sealed, manifest)
+
+
+def _log_head_seen(person: Person, me: Identity) -> bytes:
+    with closing(KeyDirectory(person.profile / "people.db", me, print)) as people:
+        return people.log_head
+
+
+def current_log_head(db: sqlite3.Connection) -> bytes:
+    """Return the newest head of a server's key log, as clients sign it."""
+    (payload,) = db.execute("SELECT payload FROM key_log_head").fetchone()
+    head = unpack(payload, KeyLogHead)
+    return pack_log_head(head.size, head.root)
 
 
 def store_state(db: sqlite3.Connection, state: VerifiedState) -> None:

@@ -29,8 +29,9 @@ from fsclient.tree.nodes import TreeNode
 from fsclient.trust.seen import SeenVersions
 from fsproto.link import Address
 from fsproto.names import parse_path
+from tests.support import rsa_pool
 from tests.support.fixed_keys import stretch
-from tests.support.programs import Program
+from tests.support.programs import Process, start_program
 from tests.support.servers import (
     ROOT,
     Authenticator,
@@ -67,12 +68,19 @@ WITHIN_S = 60.0
 
 
 def until(condition: Callable[[], object], what: str, within_s: float = WITHIN_S) -> None:
-    """Check repeatedly until `condition` is true; fail after `within_s`."""
-    deadline = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > deadline:
+    """Check repeatedly until `condition` is true; fail after `within_s`.
+
+    A check that takes long is made less often, so that it leaves the CPU to what it waits for.
+    """
+    started = time.monotonic()
+    while True:
+        checked = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        if now - started > within_s:
             raise AssertionError(f"it never came true that {what}")
-        time.sleep(0.002)
+        time.sleep(min(max(0.002, 4 * (now - checked)), 0.25))
 
 
 @dataclass(frozen=True)
@@ -98,13 +106,22 @@ class Ran:
         return self.err
 
 
+def ran(app: App, *args: str | Path) -> Ran:
+    """Run a command of the client to its end, in this process; return what it printed."""
+    said, complained = io.BytesIO(), io.BytesIO()
+    out, err = (io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, complained))
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = run_client(app, [str(one) for one in args])
+    return Ran(status, said.getvalue(), complained.getvalue().decode())
+
+
 class Person:
     """A person with an authenticator app, a folder for the client's data, and a local folder."""
 
     def __init__(
         self, home: Path, added: Mapping[str, Any], app: Authenticator | None = None
     ) -> None:
-        """Take the folder of all of the person's files, and the output of `fsadmin add-user`."""
+        """Take the folder for the person's files, and the output of `fsadmin add-user`."""
         self.name: str = added["user"]
         self.added = added
         self.home = home
@@ -142,22 +159,15 @@ class Person:
 
         `options` replace settings that the client would read from its environment.
         """
-        said, complained = io.BytesIO(), io.BytesIO()
-        out, err = (
-            io.TextIOWrapper(one, "utf-8", write_through=True) for one in (said, complained)
-        )
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            arguments = ["--home", str(client or self.client), *map(str, args)]
-            app = App(self.patience)
-            for name, value in options.items():
-                setattr(app.options, name, value)
-            status = run_client(app, arguments)
-        return Ran(status, said.getvalue(), complained.getvalue().decode())
+        app = App(self.patience)
+        for name, value in options.items():
+            setattr(app.options, name, value)
+        return ran(app, "--home", client or self.client, *args)
 
-    def start(self, *args: str | Path, client: Path | None = None) -> subprocess.Popen[bytes]:
+    def start(self, *args: str | Path, client: Path | None = None) -> Process:
         """Start a command of the client as a process; its stdin is a pipe."""
         pipe = subprocess.PIPE
-        return Program(
+        return start_program(
             [sys.executable, "-m", "fsclient", "--home", client or self.client, *args],
             env=environment(),
             cwd=ROOT,
@@ -198,7 +208,7 @@ class Person:
         return [path for path in self.folder.rglob("*") if path.name.startswith(".fs-")]
 
 
-def finish(process: subprocess.Popen[bytes], timeout: float = 60) -> Ran:
+def finish(process: Process, timeout: float = 60) -> Ran:
     """Wait for a client's process to end."""
     out, err = process.communicate(timeout=timeout)
     return Ran(process.returncode, out, err.decode())
@@ -222,14 +232,15 @@ class World:
             for name, files in FILES.items():
                 person = Person(folder / name, enrol_person(server, name))
                 link, code = person.added["enroll_link"], person.app.fresh()
-                person.run("--otp", code, "enroll", "--no-passphrase", link).succeeds()
+                with rsa_pool.pooled():
+                    person.run("--otp", code, "enroll", "--no-passphrase", link).succeeds()
                 for path, content in files.items():
                     person.write(path, content)
                 person.run("put", *sorted(person.folder.iterdir()), "/").succeeds()
                 for large in person.folder.glob("*.bin"):
                     large.unlink()  # saves space, because copies of the world are made often
                 people.append(person)
-            for person in people:  # so that every client has seen the keys of all people
+            for person in people:  # so that every client has seen everyone's keys
                 person.run("ls").succeeds()
         finally:
             server.stop()
@@ -297,10 +308,10 @@ class World:
         return list((self.home / "blobs" / "staging").iterdir())
 
     def kept(self) -> set[str]:
-        """Return the names of all blobs in the store."""
+        """Return the name of each blob in the store."""
         return {path.name for path in (self.home / "blobs").glob("??/*")}
 
     def known(self) -> set[str]:
-        """Return the names of all blobs that should be in the store according to the database."""
+        """Return the name of each blob that the database expects in the store."""
         with self.database() as db:
             return {r.hex() for (r,) in db.execute("SELECT root FROM blobs WHERE data IS NULL")}

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from fsd.services.files.commits import FileService
-from fsd.services.files.history import HistoryService
 from fsproto.errors import ConflictError, NotFoundError
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit, Content, InlineBlob, Removal
+from fsproto.messages.history import Forgotten
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed import manifest
@@ -95,6 +95,11 @@ class Writer:
         person.version += 1
         person.next_lineage = state.point.next_lineage
 
+    def forget(self, *names: str) -> None:
+        """Delete removed names for good, in the versions that they have now."""
+        named = [Forgotten(self.node(name), len(self.chains[name])) for name in names]
+        assert self.office.histories.forget(self.person.who, named) == Done()
+
     # --- reading
 
     def node(self, name: str) -> NodeId:
@@ -104,7 +109,7 @@ class Writer:
         """Return the numbers of the versions before the newest one."""
         who, chain = self.person.principal, self.chains[name]
         assert who is not None
-        answers = HistoryService(self.office.database).of_node(who, self.node(name), len(chain))
+        answers = self.office.histories.of_node(who, self.node(name), len(chain))
         found = [signed for answer in answers for signed in answer.manifests]
         numbers = [unpack(signed.payload, Manifest).version for signed in found]
         assert found == [chain[number - 1].signed for number in numbers]
@@ -113,7 +118,7 @@ class Writer:
     def removed(self) -> list[str]:
         """Return the removed names, the latest first."""
         assert self.person.principal is not None
-        histories, found = HistoryService(self.office.database), list[str]()
+        histories, found = self.office.histories, list[str]()
         while True:
             answer = histories.removed(self.person.principal, self.person.root.node, len(found))
             for gone in answer.gone:

@@ -89,7 +89,7 @@ def test_the_picture_shows_all_that_was_measured(complete):
     assert said.count("15.0 MiB") == 3
 
 
-def test_a_run_of_one_thing_alone_can_be_drawn_and_told(complete):
+def test_a_run_of_one_measurement_alone_can_be_drawn_and_reported(complete):
     alone = complete | {"comparisons": [], "memory": {}, "scale": None, "sizes": []}
     assert len(texts(picture.draw(alone))) == 2
     assert "16 at once, 1 MiB each" in report.markdown(alone)

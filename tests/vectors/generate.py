@@ -61,6 +61,7 @@ ABOUT = {
     "recovery": "Backups of an identity under a recovery phrase.",
     "lineage": "Which version of a value is an ancestor of which.",
     "history": "The older versions of a file.",
+    "removed": "What a change has removed from a folder.",
     "safety": "Safety numbers of two people.",
     "login": "Signatures of login, enroll and recover.",
     "otp": "One-time passwords, and codes as people type them.",

@@ -77,7 +77,7 @@ def test_a_proof_shows_what_is_there_and_what_a_change_makes(vector: Vector):
 
 
 @good("proof", lambda vector: "get_error" in vector)
-def test_a_proof_tells_nothing_of_a_name_it_does_not_cover(vector: Vector):
+def test_a_proof_says_nothing_about_a_name_outside_it(vector: Vector):
     shown = PrefixTree.from_proof(octets(vector, "proof"), Hash(octets(vector, "root")))
     (token,) = vector["tokens"]
     with pytest.raises(FsError) as refused:

@@ -13,7 +13,7 @@ def test_every_file_is_made_again_byte_for_byte():
     assert [name for name in made if made[name] != there[name]] == []
 
 
-def test_a_random_part_that_is_lost_is_drawn_anew():
+def test_a_lost_random_part_is_drawn_again():
     (old, *_), (new, *_) = (
         channel.make(kept)["handshake"] for kept in (Kept(generate.present()), Kept({}))
     )

@@ -110,7 +110,7 @@ def test_a_member_list_is_packed_and_verified(vector: Vector):
 
 
 @good("members", lambda vector: "may_write" in vector)
-def test_a_member_list_tells_who_may_write(vector: Vector):
+def test_a_member_list_names_the_writers(vector: Vector):
     members = _verify(vector)
     for case in vector["may_write"]:
         keys = members.may_write(case["user"], case["generation"])
@@ -118,7 +118,7 @@ def test_a_member_list_tells_who_may_write(vector: Vector):
 
 
 @good("members", lambda vector: "ways" in vector)
-def test_a_member_list_tells_by_which_groups_people_came(vector: Vector):
+def test_a_member_list_names_the_groups_of_its_members(vector: Vector):
     members = _verify(vector)
     for user, ways in vector["ways"].items():
         assert members.ways(user) == ways

@@ -1,12 +1,21 @@
-"""The vectors of lineages and of older versions."""
+"""The vectors of lineages, of older versions and of removals."""
 
 from __future__ import annotations
 
 import pytest
 
 from fsproto.errors import FsError, RollbackError
+from fsproto.packing import unpack
 from fsproto.proofs.lineage import LineagePoint
-from fsproto.sealed.manifest import VerifiedManifest, check_author, older_manifest, pinned_manifest
+from fsproto.sealed.folder import verify_state
+from fsproto.sealed.manifest import (
+    Manifest,
+    VerifiedManifest,
+    check_author,
+    older_manifest,
+    pinned_manifest,
+)
+from fsproto.sealed.removal import Removal, verify_removal
 from fsproto.signed import Signed, Verifier
 from fsproto.types import Hash
 from tests.support import reference
@@ -62,4 +71,31 @@ def test_the_older_versions_of_a_file_follow_from_its_newest(vector: Vector):
 def test_versions_that_do_not_follow_are_refused(vector: Vector):
     with pytest.raises(FsError) as refused:
         _chain(vector)
+    assert type(refused.value) is named_error(vector)
+
+
+def _removal(vector: Vector) -> Removal:
+    """Verify a removal as a client does that knows whose signatures count."""
+    key = octets(vector, "public")
+    manifest, *signed = (
+        Signed(octets(vector[one], "payload"), octets(vector[one], "signature"))
+        for one in ("manifest", "before", "after")
+    )
+    folder = unpack(manifest.payload, Manifest).parent
+    states = [verify_state(one, folder, "alice", key) for one in signed]
+    proofs = [octets(vector[one], "proof") for one in ("before", "after")]
+    found = verify_removal(manifest, states[0], proofs[0], states[1], proofs[1])
+    check_author(found.manifest, "alice", Verifier(key))
+    return found
+
+
+@good("removed")
+def test_a_removal_is_proved_by_two_states(vector: Vector):
+    assert _removal(vector).replaced == vector["replaced"]
+
+
+@bad("removed")
+def test_a_false_removal_is_refused(vector: Vector):
+    with pytest.raises(FsError) as refused:
+        _removal(vector)
     assert type(refused.value) is named_error(vector)

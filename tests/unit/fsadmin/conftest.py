@@ -13,6 +13,8 @@ import pytest
 from fsadmin.cli import main
 from fsd import factory
 from fsd.home.home import Home
+from tests.support.json_results import checked
+from tests.support.rsa_pool import RsaPool
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +30,12 @@ def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def home_with_alice(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def home_with_alice(tmp_path_factory: pytest.TempPathFactory, rsa_keys: RsaPool) -> Path:
     """A data directory with one account, where no fsd ran; tests copy it and do not change it."""
     home = Home(tmp_path_factory.mktemp("prepared") / "home")
-    home.prepare()
+    with pytest.MonkeyPatch.context() as patch:
+        rsa_keys.use(patch)
+        home.prepare()
     with closing(factory.open_database(home, None)) as database:
         factory.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
     return home.path
@@ -51,6 +55,9 @@ def admin(
         monkeypatch.setattr(sys, "argv", ["fsadmin", "--home", str(home), *args])
         with pytest.raises(SystemExit) as ended:
             main()
-        return (ended.value.code, *capsys.readouterr())
+        out, err = capsys.readouterr()
+        if "--json" in args and out:
+            checked("fsadmin", args, out)
+        return ended.value.code, out, err
 
     return run

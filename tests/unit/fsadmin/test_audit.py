@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from fsadmin.cli import main
-from tests.support.programs import Program
+from tests.support.json_results import fields_of
+from tests.support.programs import start_program
 from tests.support.servers import ROOT, environment
 from tests.support.sqlite_files import opened
 
@@ -46,11 +47,12 @@ def test_the_log_is_shown_a_line_an_entry(admin, monkeypatch):
     status, out, err = admin("audit")
     first, second = out.splitlines()
     assert (status, err) == (0, "")
-    assert first.endswith("user-added fsadmin alice")
-    assert second.endswith(f"user-disabled fsadmin:{getpass.getuser()} alice")
+    assert first.split()[-3:] == ["user-added", "fsadmin", "alice"]
+    assert second.split()[-3:] == ["user-disabled", f"fsadmin:{getpass.getuser()}", "alice"]
+    assert first.index("fsadmin") == second.index("fsadmin")
 
 
-def test_the_person_behind_sudo_is_who_acted(admin, monkeypatch):
+def test_the_person_who_ran_sudo_is_the_actor(admin, monkeypatch):
     monkeypatch.setenv("SUDO_USER", "carla")
     admin("disable-user", "alice")
     assert json.loads(admin("audit", "--json")[1])[1]["actor"] == "fsadmin:carla"
@@ -58,7 +60,7 @@ def test_the_person_behind_sudo_is_who_acted(admin, monkeypatch):
 
 def test_json_is_an_array_of_entries(admin):
     (entry,) = json.loads(admin("audit", "--json")[1])
-    assert set(entry) == {"seq", "at_ms", "event", "actor", "subject", "address", "detail"}
+    assert fields_of(entry) == {"seq", "at_ms", "event", "actor", "subject", "address", "detail"}
     assert (entry["seq"], entry["event"], entry["subject"]) == (1, "user-added", "alice")
 
 
@@ -71,6 +73,14 @@ def test_entries_are_chosen_by_user_and_time(admin):
 
     assert shown("--user", "alice") == [1, 3]
     assert shown("--user", "nobody") == []
+    assert shown("--event", "user-added") == [1, 2]
+    assert shown("--event", "user-added", "--event", "user-disabled") == [1, 2, 3]
+    assert shown("--event", "login") == []
+    assert shown("-n", "2") == [2, 3]
+    assert shown("-n", "9") == [1, 2, 3]
+    assert shown("-n", "1", "--event", "user-added") == [2]
+    assert shown("-n", "1", "--user", "alice") == [3]
+    assert shown("-n", "1", "--event", "login") == []
     assert shown("--since", "1h") == [1, 2, 3]
     assert shown("--since", "2020-01-01") == [1, 2, 3]
     assert shown("--since", "9999-01-01 12:00") == []
@@ -130,15 +140,22 @@ def test_the_log_is_rotated_exported_and_verified_with_its_archives(admin, tmp_p
 
 def test_options_of_the_list_are_not_silently_ignored_by_the_commands_below(admin):
     assert admin("audit", "--user", "alice", "verify")[0] == 2
+    assert admin("audit", "-n", "1", "verify")[0] == 2
+    assert admin("audit", "--event", "login", "verify")[0] == 2
+
+
+@pytest.mark.parametrize("options", [("-n", "0"), ("-n", "-1"), ("--event", "lunch")])
+def test_a_filter_that_makes_no_sense_is_refused(admin, options):
+    assert admin("audit", *options)[0] == 2
 
 
 def test_following_gives_new_entries_as_they_come(admin, home):
-    process = Program(
-        [sys.executable, "-m", "fsadmin", "--home", home, "audit", "--follow", "--json"],
+    process = start_program(
+        [sys.executable, "-m", "fsadmin", "--home", home, "audit", "-f", "-n", "1", "--json"],
         stdout=subprocess.PIPE,
         env=environment(),
         cwd=ROOT,
-        text=True,
+        encoding="utf-8",
     )
     assert process.stdout is not None
     with process.stdout:
@@ -147,3 +164,13 @@ def test_following_gives_new_entries_as_they_come(admin, home):
         assert json.loads(process.stdout.readline())["event"] == "user-disabled"
         process.terminate()
         process.wait()
+
+
+def test_a_mistyped_user_without_entries_is_reported_with_a_near_name(admin):
+    status, out, err = admin("audit", "--user", "alcie")
+    assert (status, out) == (5, "")
+    assert "There is no user alcie." in err
+    assert "Did you mean 'alice'?" in err
+    assert admin("remove-user", "alice", "--yes")[0] == 0
+    status, out, _ = admin("audit", "--user", "alice")  # removed, but still in the log
+    assert (status, "user-removed" in out) == (0, True)

@@ -93,7 +93,7 @@ def test_a_test_of_a_backup_is_no_act(admin, tmp_path):
     assert [event for event, _ in entries(admin)] == ["backed-up"]
 
 
-def test_a_backup_whose_log_was_altered_is_put_back_and_that_is_told(admin, home, tmp_path):
+def test_a_backup_with_an_altered_audit_log_is_restored_with_a_report(admin, home, tmp_path):
     with opened(home / "fsd.db") as db:  # change an entry and leave the head valid
         db.execute("UPDATE audit_entries SET actor = 'nobody'")
         db.commit()
@@ -108,7 +108,7 @@ def test_a_backup_whose_log_was_altered_is_put_back_and_that_is_told(admin, home
     assert admin("show-user", "alice", home=new)[0] == 0
 
 
-def test_a_backup_whose_log_cannot_go_on_is_put_back_all_the_same(
+def test_a_backup_whose_audit_log_cannot_continue_is_still_restored(
     admin, home, tmp_path, monkeypatch
 ):
     break_log(home)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import stat
+import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,16 +16,22 @@ import pytest
 from fsadmin import roster
 from fsadmin.cli import main
 from fsadmin.enrolment import EnrolmentHandout
-from fsadmin.enrolment_sheets import SheetFolder, sheet
+from fsadmin.enrolment_sheets import Letterhead, SheetFolder, page, sheet
+from fsd.home.home import Home
 from fsd.policies import NO_LIMIT
 from fsd.services.accounts.terms import AccountTerms, NewValue
-from fsproto import qr
+from fsproto import crypto, qr
 from fsproto.errors import ExistsError, FsError, NotFoundError, UsageError
 
+CHROMIUM = shutil.which("chromium")
 NOW_MS = 1_800_000_000_000
 """In January 2027."""
 GIVEN = EnrolmentHandout(
     "anna", "ABCDEFGHIJKLMNOP", "otpauth://totp/x", "fs://anna@h:1/?host-key=x", 6, 30
+)
+
+HEAD = Letterhead(
+    "files.example.org:65432", "2027-01-15", "Example Ltd", "Ann, phone 4711", "Ask Ann."
 )
 
 
@@ -77,7 +85,16 @@ def test_a_line_says_what_the_options_of_add_user_say(file):
     ]
 
 
-@pytest.mark.parametrize("text", ["\ufeffname\nanna\n", "Name\r\nanna\r\n", "note,NAME\nx,anna"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeffname\nanna\n",
+        "Name\r\nanna\r\n",
+        "note,NAME\nx,anna",
+        'name;note\r\nanna;"room 4, floor; 2"\r\n',
+        "note\tname\nx, y\tanna\n",
+    ],
+)
 def test_files_of_spreadsheets_are_read(file, text):
     file.write_text(text, encoding="utf-8", newline="")
     rows, wrong = roster.read(file, NOW_MS)
@@ -93,7 +110,7 @@ def test_files_of_spreadsheets_are_read(file, text):
         ("anna,,2027-02-30,,", "expires: '2027-02-30' is not"),
         ("anna,,2027-06-30T10:00,,", "a time with its zone"),
         ("anna,,2026-06-30,,", "The account would have expired already."),
-        ("anna,,,10GB,", "quota_bytes: '10GB' is not a quota of bytes; allowed is a number"),
+        ("anna,,,10X,", "quota_bytes: '10X' is not a quota of bytes; allowed is a number"),
         ("anna,,,-1,", "quota_bytes: '-1' is not"),
         ("anna,,,,1.5", "quota_files: '1.5' is not a quota of files; allowed is a number"),
         (f"anna,{'x' * 501},,,", "note: A note has at most 500 printable characters"),
@@ -102,7 +119,7 @@ def test_files_of_spreadsheets_are_read(file, text):
         ("ben,,,,", "'ben' is in line 2 already."),
     ],
 )
-def test_a_bad_line_is_told_with_its_number_its_value_and_what_is_allowed(file, line, said):
+def test_an_invalid_line_is_reported_with_number_value_and_allowed_values(file, line, said):
     file.write_text(f"name,note,expires,quota_bytes,quota_files\nben,,,,\n{line}\n")
     rows, wrong = roster.read(file, NOW_MS)
     assert [row.name for row in rows] == ["ben"]
@@ -115,7 +132,7 @@ def test_a_bad_line_is_told_with_its_number_its_value_and_what_is_allowed(file, 
     [
         (b"", "is empty"),
         (b"who\nanna\n", "'who' in line 1 of"),
-        (b"name;note\nanna;x\n", "'name;note' in line 1 of"),
+        (b"name|note\nanna|x\n", "'name|note' in line 1 of"),
         (b"name,name\nanna,x\n", "names no columns"),
         (b"note\nx\n", "names no columns"),
         (b"name\nanna\nb\xffen\n", "is not UTF-8 in line 3"),
@@ -123,14 +140,14 @@ def test_a_bad_line_is_told_with_its_number_its_value_and_what_is_allowed(file, 
         (b"name\n" + b"x" * (17 << 20), "too large"),
     ],
 )
-def test_what_is_no_list_of_people_is_refused_with_a_sentence(file, data, said):
+def test_an_invalid_user_list_is_refused_with_a_sentence(file, data, said):
     file.write_bytes(data)
     with pytest.raises(UsageError) as refusal:
         roster.read(file, NOW_MS)
     assert said in refusal.value.sentence
 
 
-def test_a_file_that_is_not_there_is_told(file):
+def test_a_missing_file_is_reported(file):
     with pytest.raises(NotFoundError):
         roster.read(file, NOW_MS)
 
@@ -138,7 +155,7 @@ def test_a_file_that_is_not_there_is_told(file):
 # --- all or none
 
 
-def test_all_are_added_with_a_sheet_each_that_nobody_else_reads(admin, file, tmp_path):
+def test_all_users_are_added_each_with_a_private_sheet(admin, file, tmp_path):
     file.write_text("name,quota_bytes\nanna,10G\nben,\n")
     sheets = tmp_path / "sheets"
     status, out, err = admin("add-users", file, "--sheets", sheets, "--host", "files.example.org")
@@ -146,7 +163,7 @@ def test_all_are_added_with_a_sheet_each_that_nobody_else_reads(admin, file, tmp
     assert re.fullmatch(r"Created a NEW server in .*\.\n", err)
     assert out.startswith("2 people were added.")
     assert names(admin) == ["anna", "ben"]
-    assert sorted(path.name for path in sheets.iterdir()) == ["anna.html", "ben.html"]
+    assert sorted(path.name for path in sheets.iterdir()) == ["all.html", "anna.html", "ben.html"]
     assert stat.S_IMODE(sheets.stat().st_mode) == 0o700
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in sheets.iterdir())
     assert json.loads(admin("show-user", "anna", "--json")[1])["quota_bytes"] == 10 << 30
@@ -154,7 +171,7 @@ def test_all_are_added_with_a_sheet_each_that_nobody_else_reads(admin, file, tmp
     assert "fs://anna@files.example.org:65432/?host-key=SHA256:" in shown
 
 
-def test_programs_are_told_all_of_it(admin, file):
+def test_json_has_the_secrets_of_all_users(admin, file):
     file.write_text("name\nanna\nben\n")
     status, out, _ = admin("add-users", file, "--json")
     assert status == 0
@@ -165,9 +182,27 @@ def test_programs_are_told_all_of_it(admin, file):
     assert set(told["added"][0]) == {"user", "secret", "otpauth_uri", "enroll_link"}
 
 
-def test_of_bad_lines_all_are_told_and_nobody_is_added(admin, file, tmp_path):
+def test_the_host_key_is_read_once_for_all_users(admin, file, monkeypatch):
+    """Reading it tests its primes, which takes a tenth of a second."""
+    admin("add-user", "first")
+    reads = list[Path]()
+    read = Home.host_key
+
+    def counted(home: Home) -> crypto.RsaKey:
+        reads.append(home.path)
+        return read(home)
+
+    monkeypatch.setattr(Home, "host_key", counted)
+    file.write_text("name\n" + "".join(f"user{number}\n" for number in range(20)))
+    assert admin("add-users", file, "--json")[0] == 0
+    assert len(reads) == 1
+    assert admin("link", "--all")[0] == 0
+    assert len(reads) == 2
+
+
+def test_all_invalid_lines_are_reported_and_no_user_is_added(admin, file, tmp_path):
     admin("add-user", "ben")
-    file.write_text("name,quota_bytes\nanna,\nben,\nAnna,10GB\nanna,\n")
+    file.write_text("name,quota_bytes\nanna,\nben,\nAnna,10X\nanna,\n")
     sheets = tmp_path / "sheets"
     status, out, err = admin("add-users", file, "--sheets", sheets)
     assert (status, out) == (2, "")
@@ -189,10 +224,10 @@ def test_secrets_that_would_be_lost_are_not_made(admin, file):
     status, _, err = admin("add-users", file)
     assert status == 2
     assert "Give --sheets DIR, or --json." in err
-    assert "There is no home" in admin("list-users")[2]
+    assert "There is no server data" in admin("list-users")[2]
 
 
-def test_where_the_sheets_cannot_be_written_nobody_is_added(admin, file, tmp_path):
+def test_no_user_is_added_if_the_sheets_cannot_be_written(admin, file, tmp_path):
     file.write_text("name\nanna\nben\n")
     sheets = tmp_path / "sheets"
     sheets.mkdir()
@@ -206,7 +241,7 @@ def test_where_the_sheets_cannot_be_written_nobody_is_added(admin, file, tmp_pat
     assert names(admin) == []
 
 
-def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, tmp_path, capsys):
+def test_a_name_added_at_the_same_moment_undoes_the_whole_import(admin, file, tmp_path, capsys):
     """Two administrators add the same name: the second command adds no user and writes no sheet."""
     admin("add-user", "ben")
     from contextlib import closing
@@ -215,7 +250,7 @@ def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, t
     from fsd.home.home import Home
 
     home = Home(tmp_path / "home")
-    sheets = SheetFolder(tmp_path / "sheets")
+    sheets = SheetFolder(tmp_path / "sheets", HEAD)
     with closing(factory.open_database(home, None)) as database:
         people = factory.people(home, database)
         with pytest.raises(ExistsError):
@@ -230,7 +265,7 @@ def test_a_name_that_somebody_adds_at_that_very_moment_undoes_all(admin, file, t
 
 
 def test_sheets_that_fail_in_the_middle_leave_none(tmp_path):
-    sheets = SheetFolder(tmp_path / "sheets")
+    sheets = SheetFolder(tmp_path / "sheets", HEAD)
 
     def people():
         yield GIVEN, ""
@@ -258,29 +293,110 @@ class Tags(HTMLParser):
         self.text += data
 
 
+def shown_sheet() -> str:
+    return page("anna", sheet(GIVEN, HEAD, "2027-06-30 00:00:00 UTC"))
+
+
 def test_a_sheet_runs_nothing_and_loads_nothing():
-    tags = Tags(sheet(GIVEN))
-    allowed = "html head meta title style body h1 h2 section div svg path p code pre footer"
+    tags = Tags(shown_sheet())
+    allowed = (
+        "html head meta title style body article header h1 h2 section div svg path p span code pre "
+        "footer"
+    )
     assert {tag for tag, _ in tags.seen} <= set(allowed.split())
     for _, attributes in tags.seen:
         assert not {"src", "href", "xlink:href", "data", "srcset"} & set(attributes)
         assert not [name for name in attributes if name.startswith("on")]
-    assert "default-src 'none'" in sheet(GIVEN)
-    assert "url(" not in sheet(GIVEN)
-    assert "@import" not in sheet(GIVEN)
+    assert "default-src 'none'" in shown_sheet()
+    assert "url(" not in shown_sheet()
+    assert "@import" not in shown_sheet()
 
 
 def test_a_sheet_says_what_is_needed():
-    text = Tags(sheet(GIVEN, "2027-06-30 00:00:00 UTC")).text
-    assert "ABCD EFGH IJKL MNOP" in text
-    assert f"fsclient enroll '{GIVEN.link}'" in text
-    assert "6-digit password every 30" in re.sub(r"\s+", " ", text)
-    assert "2027-06-30" in text
-    assert qr.svg(GIVEN.uri) in sheet(GIVEN)
+    text = re.sub(r"\s+", " ", Tags(shown_sheet()).text)
+    for needed in (
+        "ABCD EFGH IJKL MNOP",
+        f"fsclient enroll '{GIVEN.link}'",
+        "6-digit password every 30",
+        "2027-06-30",
+        "files.example.org:65432",
+        "2027-01-15",
+        "Example Ltd",
+        "Questions: Ann, phone 4711",
+        "Ask Ann.",
+        "fsclient keys backup",
+        "fsclient put",
+    ):
+        assert needed in text
+    assert qr.svg(GIVEN.uri) in shown_sheet()
+    assert qr.svg(GIVEN.link) in shown_sheet()
+
+
+def test_without_texts_of_the_company_a_sheet_has_no_empty_phrases():
+    text = Tags(sheet(GIVEN, Letterhead("h:1", "2027-01-15"))).text
+    assert "Questions" not in text
+    assert "Ask the administrator for fsclient." in text
 
 
 def test_whatever_a_value_is_it_stays_text():
     bad = "<script>alert('&\"')</script>{user}"
-    shown = sheet(EnrolmentHandout(bad, bad, GIVEN.uri, bad, 6, 30), bad)
+    shown = page(
+        bad,
+        sheet(
+            EnrolmentHandout(bad, bad, GIVEN.uri, bad, 6, 30),
+            Letterhead(bad, bad, bad, bad, bad),
+            bad,
+        ),
+    )
     assert "<script" not in shown
-    assert Tags(shown).text.count(bad) >= 3
+    assert Tags(shown).text.count(bad) >= 9
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[31m", "x" * 201])
+def test_a_text_that_does_not_fit_on_a_sheet_is_refused(admin, file, tmp_path, text):
+    file.write_text("name\nanna\n")
+    status, _, err = admin("add-users", file, "--sheets", tmp_path / "s", "--contact", text)
+    assert status == 2
+    assert "at most 200 printable characters" in err
+    assert names(admin) == []
+
+
+def test_texts_for_sheets_need_sheets(admin, file):
+    file.write_text("name\nanna\n")
+    status, _, err = admin("add-users", file, "--json", "--company", "Example Ltd")
+    assert (status, "are for --sheets" in err) == (2, True)
+
+
+def test_one_file_has_the_sheets_of_all_each_on_a_page(admin, file, tmp_path):
+    file.write_text("name\nanna\nall\n")
+    sheets = tmp_path / "sheets"
+    assert admin("add-users", file, "--sheets", sheets)[0] == 0
+    found = {path.name: path for path in sheets.iterdir()}
+    assert sorted(found) == ["_all.html", "all.html", "anna.html"]
+    assert stat.S_IMODE(found["_all.html"].stat().st_mode) == 0o600
+    everybody = found["_all.html"].read_text()
+    tags = Tags(everybody)
+    assert [tag for tag, _ in tags.seen].count("article") == 2
+    for user in ("anna", "all"):
+        single = found[f"{user}.html"].read_text()
+        assert single[single.index("<article>") : single.index("</body>")].strip() in everybody
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+@pytest.mark.parametrize("name", ["anna", "m" * 64])
+def test_each_person_has_one_page_on_paper(tmp_path, name):
+    link = f"fs://{name}@{'files.' * 8}example.org:65432/?host-key=SHA256:{'x' * 43}"
+    person = EnrolmentHandout(name, GIVEN.secret * 2, f"otpauth://totp/{name}", link, 6, 30)
+    one = sheet(person, HEAD, "2027-06-30 00:00:00 UTC")
+    file, pdf = tmp_path / "all.html", tmp_path / "all.pdf"
+    file.write_text(page("2 sheets", f"{one}\n{one}"))
+    subprocess.run(
+        [
+            *(str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", f"--print-to-pdf={pdf}", file.as_uri()),
+        ],
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert re.findall(rb"/Count (\d+)", pdf.read_bytes()) == [b"2"]

@@ -7,8 +7,11 @@ import re
 
 import pytest
 
+from tests.support.json_results import fields_of
+
 PERSON = {
     "user",
+    "devices",
     "handed_over_to",
     "holds",
     "enrolled",
@@ -22,6 +25,8 @@ PERSON = {
     "algorithm",
     "fingerprint",
     "clock_ms",
+    "refused_code_off_s",
+    "refused_code_ms",
     "locked_ms",
     "refused_over_ssh",
     "held_until_ms",
@@ -71,7 +76,7 @@ COMMANDS: dict[tuple[str, ...], set[str]] = {
 def test_json_may_stand_before_and_after_a_command(admin, command, place):
     status, out, err = admin("--json", *command) if place == "before" else admin(*command, "--json")
     assert (status, err) == (0, "")
-    assert set(json.loads(out)) == COMMANDS[command]
+    assert fields_of(json.loads(out)) == COMMANDS[command]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
@@ -93,7 +98,7 @@ def test_the_list_in_json_is_an_array_of_people(admin):
     admin("remove-user", "aaron", "--yes")
     admin("remove-user", "alice", "--yes")
     assert json.loads(admin("list-users", "--json")[1]) == []
-    assert all(set(person) == PERSON for person in people)
+    assert all(fields_of(person) == PERSON for person in people)
 
 
 @pytest.mark.parametrize(
@@ -166,7 +171,7 @@ def test_what_cannot_be_done_is_a_sentence_and_changes_nothing(admin, command, s
     ],
     ids=lambda given: "-".join(given) if isinstance(given, tuple) else "",
 )
-def test_programs_are_told_what_went_wrong_as_json(admin, command, code):
+def test_errors_are_json_for_programs(admin, command, code):
     _, without, told = admin(*command)
     _, out, err = admin(*command, "--json")
     assert without == ""
@@ -192,17 +197,49 @@ def test_the_secret_is_shown_once_and_never_again(admin):
         assert secret not in out + err
 
 
+def test_a_misspelled_name_is_recognised(admin):
+    for command in (("show-user",), ("disable-user",), ("add-member", "team")):
+        admin("add-group", "team")
+        assert "Did you mean 'alice'?" in admin(*command, "alise")[2]
+    assert "Did you mean" not in admin("show-user", "zebra")[2]
+
+
+def names(admin, *options):
+    return [person["user"] for person in json.loads(admin("list-users", *options, "--json")[1])]
+
+
+def test_accounts_are_filtered_by_state_and_sorted(admin):
+    admin("add-user", "bob", "--expires", "2999-01-01", "--quota-bytes", "10G")
+    admin("add-user", "carol", "--expires", "2998-01-01", "--note", "n" * 200)
+    admin("disable-user", "bob")
+    assert names(admin) == ["alice", "bob", "carol"]
+    assert names(admin, "--sort", "expires") == ["carol", "bob", "alice"]
+    assert names(admin, "--sort", "created") == ["carol", "bob", "alice"]
+    assert names(admin, "--state", "disabled") == ["bob"]
+    assert names(admin, "--state", "disabled", "--state", "not-enrolled") == names(admin)
+    assert names(admin, "--state", "locked") == []
+    assert admin("list-users", "--state", "locked")[1] == "No account is in that state.\n"
+    assert admin("list-users", "--state", "asleep")[0] == 2
+    shown = admin("list-users", "--sort", "expires")[1]
+    header, carol, bob, *_ = shown.splitlines()
+    assert header.split() == ["NAME", "STATE", "USED", "QUOTA", "EXPIRES", "NOTE"]
+    assert re.search(r"not enrolled, disabled +0 B +10.0 GiB +2999-01-01$", bob)
+    assert re.search(r"not enrolled +0 B +- +2998-01-01 +n+…$", carol)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_people_read_a_table(admin):
     admin("remove-user", "alice", "--yes")
     assert admin("list-users")[1] == "There are no users yet; 'fsadmin add-user NAME' makes one.\n"
     admin("add-user", "al", "--digits", "8", "--period", "60", "--algorithm", "sha256")
     admin("add-user", "a-much-longer-name")
     admin("disable-user", "al")
-    header, *lines = admin("list-users")[1].splitlines()
+    header, *lines, _, totals = admin("list-users", "--long")[1].splitlines()
     assert [re.split("  +", line) for line in lines] == [
-        ["a-much-longer-name", "not enrolled", "6 digits, 30 s, SHA1", "0", "0", "0 B", "-"],
-        ["al", "not enrolled, disabled", "8 digits, 60 s, SHA256", "0", "0", "0 B", "-"],
+        ["a-much-longer-name", "not enrolled", "6 digits, 30 s, SHA1", "0", "0", "0 B", "-", "-"],
+        ["al", "not enrolled, disabled", "8 digits, 60 s, SHA256", "0", "0", "0 B", "-", "-"],
     ]
+    assert totals == "2 users (2 not enrolled, 1 disabled), 0 B used"
     for name in ("STATE", "CODES", "FINGERPRINT"):
         assert all(line[header.index(name) - 1] == " " for line in lines)
         assert all(line[header.index(name)] != " " for line in lines)
@@ -240,7 +277,7 @@ def test_recovery_codes_are_shown_once_and_their_number_afterwards(admin):
 
 
 def test_without_sessions_it_says_so(admin):
-    assert admin("sessions")[1] == "Nobody is logged in.\n"
+    assert admin("sessions")[1] == "There are no sessions.\n"
     assert admin("sessions", "--user", "alice")[1] == "alice is not logged in.\n"
     assert json.loads(admin("sessions", "--json")[1]) == []
 
@@ -259,3 +296,16 @@ def test_an_account_is_shown_with_its_limits_and_what_it_uses(admin):
     limits = json.loads(admin("show-user", "alice", "--json")[1])["limits"]
     assert limits["nodes"] == {"used": 0, "most": 1_000_000}
     assert limits["kept_bytes"] == {"used": 0, "most": None}
+
+
+def test_links_are_shown_again_for_one_or_all(admin):
+    made = json.loads(admin("add-user", "bob", "--host", "files.example:7", "--json")[1])
+    shown = admin("link", "bob", "--host", "files.example:7")[1]
+    assert shown == f"{made['enroll_link']}\n"
+    both = json.loads(admin("link", "--all", "--json", "--host", "files.example:7")[1])
+    assert [one["user"] for one in both] == ["alice", "bob"]
+    assert both[1] == {"user": "bob", "enroll_link": made["enroll_link"]}
+    for wrong in ((), ("bob", "--all")):
+        status, _, err = admin("link", *wrong)
+        assert (status, "Name the users, or give --all." in err) == (2, True)
+    assert admin("link", "nobody")[0] == 5

@@ -62,6 +62,38 @@ def test_systemd_understands_the_unit_and_finds_it_hard(fsadmin, tmp_path):
     assert rated.returncode == 0, rated.stdout[-300:]
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("name", ["fsd-backup", "fsd-verify"])
+def test_systemd_understands_the_timers_and_what_they_start(fsadmin, tmp_path, name):
+    program = shutil.copy("/bin/true", tmp_path / "fsadmin")
+    paths = []
+    for kind in ("service", "timer"):
+        _, text, _ = fsadmin("print-unit", f"{name}.{kind}", "--program", str(program))
+        assert "{" not in text
+        paths.append(tmp_path / f"{name}.{kind}")
+        paths[-1].write_text(re.sub("^Documentation=.*\n", "", text, flags=re.MULTILINE))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, paths)], capture_output=True, text=True, check=False
+    )
+    assert name not in verified.stderr
+
+
+def test_the_nightly_unit_runs_a_command_that_fsadmin_has(fsadmin, tmp_path, monkeypatch):
+    """The command line of the unit makes a backup, with its two places moved here."""
+    home, phrase, backups = tmp_path / "home", tmp_path / "phrase", tmp_path / "backups"
+    fsadmin("--home", str(home), "add-user", "alice")
+    phrase.write_text("correct horse\n")
+    phrase.chmod(0o600)
+    backups.mkdir()
+    _, text, _ = fsadmin("--home", str(home), "print-unit", "fsd-backup.service")
+    line = unit(text)["ExecStart"].replace("/etc/fsd-backup-passphrase", str(phrase))
+    words = line.replace("/var/backups/fsd", str(backups)).split()
+    assert words[0].endswith("/fsadmin")
+    status, _, err = fsadmin(*words[1:])
+    assert (status, err) == (0, "")
+    assert len(list(backups.iterdir())) == 1
+
+
 @pytest.mark.parametrize("bad", [("--user", "a b"), ("--program", "/a b"), ("--program", "/a%b")])
 def test_what_a_unit_would_take_for_something_else_is_refused(fsadmin, bad):
     status, text, told = fsadmin("print-unit", *bad)
@@ -127,7 +159,7 @@ def test_the_man_page_names_every_option_and_is_roff(program):
         assert program.encode() in made.stdout
 
 
-def test_systemd_is_told_and_nobody_else(tmp_path, monkeypatch):
+def test_only_systemd_is_notified(tmp_path, monkeypatch):
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     notify(READY)
     path = str(tmp_path / "notify")

@@ -54,6 +54,9 @@ def link(home, monkeypatch, capsys):
         ("127.0.0.1:4711", ("--host", "[2001:db8::1]"), "[2001:db8::1]:4711"),
         ("127.0.0.1:4711", ("--host", "[2001:db8::1]:99"), "[2001:db8::1]:99"),
         ("0.0.0.0:4711", ("--host", "192.0.2.1"), "192.0.2.1:4711"),
+        ("127.0.0.1:4711", ("--host", "[fe80::1%eth0]"), "[fe80::1%eth0]:4711"),
+        ("[fe80::1%eth0]:4711", (), "[fe80::1%eth0]:4711"),
+        ("127.0.0.1:4711", ("--host", "bücher.example:99"), "bücher.example:99"),
         (None, ("--host", "files.example.org"), "files.example.org:65432"),
     ],
 )
@@ -61,6 +64,21 @@ def test_a_link_leads_to_where_people_reach_the_server(home, link, listened, opt
     if listened is not None:
         home.note_run(listened, None)
     assert link(*options) == (expected, "")
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["h:0", "fe80::1", "[h]", "h%eth0", "[fe80::1%]", "a..b", "-oProxyCommand=x", "h:", "h:65536"],
+)
+def test_an_address_that_fsclient_would_refuse_changes_nothing(home, monkeypatch, capsys, host):
+    before = (home.path / "fsd.db").read_bytes()
+    args = ["fsadmin", "--home", str(home.path), "rotate-secret", "alice", f"--host={host}"]
+    monkeypatch.setattr(sys, "argv", args)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().out == ""
+    assert (home.path / "fsd.db").read_bytes() == before
 
 
 @pytest.mark.parametrize("listened", ["0.0.0.0:4711", "[::]:4711"])

@@ -86,7 +86,7 @@ def connected(serve: Callable[[Server], None]) -> Iterator[ServerConnection]:
     try:
         with ServerConnection(link, PATIENCE) as connection:
             for memory in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-                connection._socket.setsockopt(socket.SOL_SOCKET, memory, LITTLE)
+                connection._line.setsockopt(socket.SOL_SOCKET, memory, LITTLE)
             yield connection
     finally:
         thread.join()
@@ -117,7 +117,7 @@ def test_who_sends_ahead_takes_what_the_server_says_before_it_receives_more(ahea
         assert [connection.answer(one, Recovery) for one in asked] == answers
 
 
-def test_an_answer_that_comes_meanwhile_is_kept_for_who_asks_for_it_in_turn() -> None:
+def test_an_early_answer_is_kept_until_it_is_asked_for() -> None:
     def serve(server: Server) -> None:
         first, ahead = server.hear(), server.hear()
         server.say(first.request, Recovery(b"1" * LONG))
@@ -134,6 +134,20 @@ def test_an_answer_that_comes_meanwhile_is_kept_for_who_asks_for_it_in_turn() ->
         assert connection.answer(ahead, Recovery) == Recovery(b"2" * LONG)
 
 
+@pytest.mark.parametrize("number", [0, 3, 1000])
+def test_an_answer_to_a_question_of_the_future_is_refused(number: int) -> None:
+    def serve(server: Server) -> None:
+        server.hear()
+        server.hear()
+        server.say(number, Done())
+
+    with connected(serve) as connection:
+        connection.send(GetStatus())
+        with pytest.raises(RemoteProtocolError, match="sent a message without a request"):
+            connection.interject(GetStatus(), Done)
+        assert not connection.usable
+
+
 def test_a_server_that_answers_what_was_not_asked_is_not_listened_to() -> None:
     def serve(server: Server) -> None:
         server.hear()
@@ -143,6 +157,6 @@ def test_a_server_that_answers_what_was_not_asked_is_not_listened_to() -> None:
 
     with connected(serve) as connection:
         connection.send(GetStatus(), ahead=True)
-        with pytest.raises(RemoteProtocolError, match="spoke without being asked"):
+        with pytest.raises(RemoteProtocolError, match="sent a message without a request"):
             connection.send(long_question())
         assert not connection.usable

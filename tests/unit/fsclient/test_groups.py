@@ -32,6 +32,7 @@ from fsproto.keys.member_list import (
 )
 from fsproto.limits import MAX_GROUP
 from fsproto.types import NO_HASH, NodeId
+from tests.support.fixed_keys import LOG_HEAD
 from tests.support.services import identity
 
 ALICE = identity("alice")
@@ -78,7 +79,7 @@ def share_of(*came: tuple[str, str, Role], left: tuple[str, ...] = ()) -> OwnSha
         above=[],
         former=[],
         time_ms=1,
-        log_head=b"",
+        log_head=LOG_HEAD,
         came=[MemberOrigin(*one) for one in came],
     )
     return OwnShare(FOUND, sign_members(ALICE.signing, body), list(left))
@@ -94,7 +95,7 @@ SHARE = share_of(
 )
 
 
-def test_who_leaves_with_a_group_keeps_what_they_have_otherwise():
+def test_a_member_removed_with_a_group_keeps_other_access():
     assert leaving(SHARE, "team") == [
         LosingMember("bob", WRITER),
         LosingMember("carol", None),
@@ -104,7 +105,7 @@ def test_who_leaves_with_a_group_keeps_what_they_have_otherwise():
     assert leaving(SHARE, "other") == leaving(None, "team") == []
 
 
-def test_a_share_is_held_against_who_is_in_its_groups_now():
+def test_a_share_is_compared_with_the_present_members_of_its_groups():
     assert groups_of([SHARE, SHARE]) == ["crew", "team"]
     now: dict[str, list[str] | None] = {"crew": None, "team": ["bob", "dave", "erin", "no-keys"]}
     assert group_changes(SHARE, now, PEOPLE) == [
@@ -120,7 +121,7 @@ def test_a_share_is_held_against_who_is_in_its_groups_now():
     ]
 
 
-def test_who_has_left_a_share_is_not_told_to_have_it_still():
+def test_a_member_who_left_a_share_is_not_listed_as_having_it():
     share = share_of(("bob", "team", READER), ("carol", "team", READER), left=("carol",))
     (told,) = group_changes(share, {"team": ["carol"]}, PEOPLE)
     assert (told.waiting, told.gone) == (["carol"], ["bob"])

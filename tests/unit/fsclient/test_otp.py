@@ -34,7 +34,7 @@ def test_a_code_that_was_given_is_given_on_as_it_is(given):
 
 
 @pytest.mark.parametrize("given", ["", "abc", "12345", "123456789", "12345x"])
-def test_what_cannot_be_a_code_is_refused_at_once(given):
+def test_an_impossible_code_is_refused_at_once(given):
     with pytest.raises(UsageError, match="6 to 8 digits"):
         first(CodeSource(given, None))
 
@@ -105,7 +105,7 @@ def test_a_secret_file_that_others_may_read_is_used_with_a_warning(tmp_path, cap
     assert (f"chmod 600 {file}" in capsys.readouterr().err) is warned
 
 
-def test_a_secret_file_that_is_not_there_is_told(tmp_path):
+def test_a_missing_secret_file_is_reported(tmp_path):
     with pytest.raises(NotFoundError, match="nowhere"):
         first(CodeSource(None, tmp_path / "nowhere"))
 

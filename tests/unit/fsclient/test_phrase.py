@@ -60,7 +60,7 @@ def test_four_letters_of_each_word_are_enough(secret, random):
 
 
 @pytest.mark.parametrize("count", [0, 1, 11, 13, 24])
-def test_the_number_of_words_is_told(count):
+def test_a_wrong_number_of_words_is_reported(count):
     with pytest.raises(UsageError, match=f"has 12 words, not {count}"):
         secret_of(" ".join(["zoo"] * count))
 
@@ -73,7 +73,7 @@ def with_word(number: int, word: str) -> str:
     ("number", "word", "near"),
     [(1, "leagl", "legal"), (7, "wurth", "worth"), (12, "yelow", "yellow"), (3, "tha", None)],
 )
-def test_a_word_that_is_not_in_the_list_is_named_to_who_typed_it(number, word, near):
+def test_a_word_outside_the_list_is_shown_to_the_person_who_typed_it(number, word, near):
     with pytest.raises(UsageError) as refused:
         secret_of(with_word(number, word), echo=True)
     assert f"Word {number} " in refused.value.sentence
@@ -82,14 +82,14 @@ def test_a_word_that_is_not_in_the_list_is_named_to_who_typed_it(number, word, n
         assert f"'{near}'" in str(refused.value.hint)
 
 
-def test_to_scripts_only_its_place_is_told():
+def test_scripts_get_only_the_place_of_a_wrong_word():
     with pytest.raises(UsageError, match="Word 7 of") as refused:
         secret_of(with_word(7, "wurth"))
     assert "wurth" not in f"{refused.value.sentence}{refused.value.hint}"
 
 
 @pytest.mark.parametrize("typed", [with_word(4, "zoo"), " ".join([WORDS[1], WORDS[0], *WORDS[2:]])])
-def test_a_checksum_that_fails_is_told(typed):
+def test_a_failed_checksum_is_reported(typed):
     with pytest.raises(UsageError, match="do not belong together") as refused:
         secret_of(typed, echo=True)
     assert not [word for word in WORDS if re.search(rf"\b{word}\b", refused.value.sentence)]

@@ -39,7 +39,7 @@ def test_on_windows_a_backslash_is_a_part_of_a_path():
 
 
 @pytest.mark.parametrize("line", ["'open", '"open', "a 'b"])
-def test_a_quotation_mark_that_stays_open_is_told(line):
+def test_an_unclosed_quotation_mark_is_reported(line):
     with pytest.raises(UsageError, match="closing quotation"):
         split(line, UNIX)
 

@@ -9,6 +9,7 @@ import pytest
 
 from fsd.home.home import Home
 from fsd.store.engine import Database
+from tests.support.rsa_pool import RsaPool
 from tests.support.services import Clock, Services
 
 
@@ -24,10 +25,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture(scope="session")
-def prepared_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared_home(tmp_path_factory: pytest.TempPathFactory, rsa_keys: RsaPool) -> Path:
     """A data directory to copy: generating a host key takes longer than most tests."""
     made = Home(tmp_path_factory.mktemp("prepared") / "home")
-    made.prepare()
+    with pytest.MonkeyPatch.context() as patch:
+        rsa_keys.use(patch)
+        made.prepare()
     return made.path
 
 

@@ -172,6 +172,6 @@ def test_each_race_at_two_daemons_on_one_database_has_one_winner(two_daemons, tm
     assert won == dict.fromkeys(people, 1)
     with closing(Database(url)) as database, database.read() as db:
         used = db.scalar(text("SELECT count(*) FROM used_otps"))
-        begun = db.scalar(text("SELECT count(*) FROM sessions"))
-    assert used == begun == 2 * len(people)
+        started = db.scalar(text("SELECT count(*) FROM sessions"))
+    assert used == started == 2 * len(people)
     assert all("Traceback" not in daemon.log for daemon in daemons)

@@ -57,7 +57,7 @@ def test_a_person_enrols_and_finds_an_empty_tree(office, clock):
     assert (status.files, status.folders, status.stored_bytes) == (0, 0, 0)
 
 
-def test_nobody_enrols_a_second_set_of_keys(office, clock):
+def test_a_second_enrolment_with_other_keys_is_refused(office, clock):
     alice = enrolled(office, clock)
     thief = ServiceUser(identity("alice", "other"), alice.otp)
     assert refused(office, thief.enrolment(thief.code(clock())))
@@ -72,7 +72,7 @@ def test_an_enrolment_whose_answer_was_lost_can_be_sent_again_with_a_new_code(of
     assert again.ticket != first.ticket
 
 
-def test_the_code_that_enrolled_somebody_logs_nobody_in(office, clock):
+def test_the_code_of_an_enrolment_is_refused_at_a_login(office, clock):
     alice = office.add("alice")
     alice.enrol(office, clock())
     assert refused(office, alice.login(alice.code(clock())))
@@ -107,7 +107,7 @@ def test_an_enrolment_with_one_wrong_part_is_refused_and_leaves_nothing(office, 
 
 
 @pytest.mark.parametrize("part", ["grant", "manifest", "state"])
-def test_an_enrolment_with_a_tree_of_somebody_else_is_refused(office, clock, part):
+def test_an_enrolment_with_a_tree_of_another_person_is_refused(office, clock, part):
     alice, bob = office.add("alice"), office.add("bob")
     foreign = getattr(bob.empty_tree, part)
     tree = msgspec.structs.replace(alice.empty_tree, **{part: foreign})
@@ -115,7 +115,7 @@ def test_an_enrolment_with_a_tree_of_somebody_else_is_refused(office, clock, par
     assert not office.people.show("alice").enrolled
 
 
-def test_nobody_plants_a_tree_over_one_that_is_there(office, clock):
+def test_an_enrolment_with_the_root_of_another_tree_is_refused(office, clock):
     alice = enrolled(office, clock)
     bob = office.add("bob")
     bob.root = alice.root
@@ -224,12 +224,12 @@ def test_a_login_recorded_on_another_channel_is_refused(office, clock):
     assert refused(office, alice.login(alice.code(clock())), channel=bytes(32))
 
 
-def test_a_code_of_somebody_else_is_refused(office, clock):
+def test_a_code_of_another_person_is_refused(office, clock):
     alice, bob = enrolled(office, clock), enrolled(office, clock, "bob")
     assert refused(office, alice.login(bob.code(clock())))
 
 
-def test_who_has_not_enrolled_does_not_log_in(office, clock):
+def test_a_login_before_the_enrolment_is_refused(office, clock):
     alice = office.add("alice")
     assert refused(office, alice.login(alice.code(clock())))
 
@@ -248,7 +248,7 @@ def test_a_disabled_person_is_refused_until_enabled_again(office, clock):
 # --- sessions
 
 
-def test_a_ticket_goes_on_with_the_session_and_no_new_one_comes(office, clock):
+def test_a_ticket_resumes_the_session_without_a_new_ticket(office, clock):
     alice = enrolled(office, clock)
     who, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
     assert alice.principal == who
@@ -267,7 +267,7 @@ def test_a_ticket_needs_the_identity_key_as_well(office, clock):
     assert refused(office, thief.login(ticket=alice.ticket))
 
 
-def test_a_ticket_of_somebody_else_is_refused(office, clock):
+def test_a_ticket_of_another_person_is_refused(office, clock):
     alice, bob = enrolled(office, clock), enrolled(office, clock, "bob")
     assert refused(office, bob.login(ticket=alice.ticket))
     assert refused(office, bob.login(ticket=alice.ticket, user="alice"))
@@ -317,7 +317,7 @@ def test_a_session_ends_when_its_time_is_over(office, clock):
     assert not office.accounts.still_in(alice.principal)
 
 
-def test_a_session_ends_at_logout_and_the_others_go_on(office, clock):
+def test_a_session_ends_at_logout_and_the_others_continue(office, clock):
     alice = enrolled(office, clock)
     second, welcome = office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
     office.accounts.logout(second)
@@ -374,7 +374,7 @@ def test_the_log_tells_who_was_refused_and_no_secret(office, clock, caplog):
         assert secret not in told
 
 
-def test_a_secret_that_does_not_open_is_told_to_the_operator(office, clock, caplog):
+def test_a_secret_that_does_not_open_is_reported_to_the_operator(office, clock, caplog):
     alice = enrolled(office, clock)
     with office.database.write() as db:
         db.query(models.User).update({"otp_secret": b"damaged"})

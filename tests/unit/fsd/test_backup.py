@@ -215,7 +215,7 @@ def test_a_blob_that_came_and_went_around_the_snapshot_makes_another_one(
     assert (done.head.blobs, done.end.missing) == (1, [])
 
 
-def test_a_lost_and_a_damaged_blob_are_told_and_the_rest_is_backed_up(busy, home, tmp_path):
+def test_lost_and_damaged_blobs_are_reported_and_the_rest_is_backed_up(busy, home, tmp_path):
     lost, damaged = sorted(p for p in home.blobs.rglob("*") if p.is_file())
     lost.unlink()
     damaged.write_bytes(turned(damaged.read_bytes()))
@@ -371,7 +371,7 @@ def test_a_database_is_empty_again_if_the_backup_turns_out_to_be_cut(
     put_back(sealed, Home(tmp_path / "new"), empty_database)
 
 
-def test_a_backup_of_a_database_elsewhere_wants_to_be_told_where_to(database, home, tmp_path):
+def test_a_backup_of_an_external_database_needs_a_target_url(database, home, tmp_path):
     data = backed_up(home, database)
     with pytest.raises(UsageError, match="not in its home") as refusal:
         put_back(data, Home(tmp_path / "new"))
@@ -414,9 +414,7 @@ def test_what_is_sealed_is_opened_again(size):
     assert b"".join(iter(lambda: opened.read(70_000), b"")) == data
 
 
-def test_a_secret_that_waits_lets_nobody_in_with_a_code_from_before(
-    home, database, clock, tmp_path
-):
+def test_after_a_restore_a_waiting_secret_accepts_no_earlier_code(home, database, clock, tmp_path):
     office = Services(database, home.blobs, clock)
     alice = office.add("alice")
     alice.enrol(office, clock(), -1)

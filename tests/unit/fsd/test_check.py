@@ -155,7 +155,7 @@ def test_a_row_of_a_blob_without_its_node_is_put_aside_with_the_blob(stocked, ho
 @pytest.mark.parametrize(
     "statement", ["UPDATE quotas SET used_bytes = 7, used_files = 7", "DELETE FROM quotas"]
 )
-def test_what_was_miscounted_is_nobodys_loss_and_is_counted_again(stocked, home, statement):
+def test_a_wrong_count_loses_nothing_and_is_counted_again(stocked, home, statement):
     office, _ = stocked
     do(office, statement)
     (found,) = look(office)

@@ -7,6 +7,7 @@ import contextlib
 import pytest
 from sqlalchemy import text
 
+from fsd.audit.events import AuditEvent
 from fsd.auth import recovery_codes
 from fsd.auth.otp import OtpSetting, learned_drift, matching_step
 from fsd.principal import Principal
@@ -15,7 +16,15 @@ from fsproto.errors import LoginRefused, NotFoundError
 from fsproto.messages.account import Notice, Welcome
 from tests.support import fixed_keys
 from tests.support.races import winners
-from tests.support.services import ADDRESS, CHANNEL, Clock, Services, ServiceUser, identity
+from tests.support.services import (
+    ADDRESS,
+    CHANNEL,
+    Clock,
+    Services,
+    ServiceUser,
+    audited,
+    identity,
+)
 
 ELSEWHERE = "203.0.113.9"
 STEP_MS = 30_000
@@ -59,7 +68,7 @@ def test_a_recovery_code_has_120_bits_and_no_character_that_is_taken_for_another
 
 
 @pytest.mark.parametrize("typed", ["", "A" * 23, "A" * 25, "U" * 24, "\u00e4" * 24, "0" * 6])
-def test_what_cannot_be_a_recovery_code_is_none(typed):
+def test_an_impossible_recovery_code_is_not_read_as_one(typed):
     assert recovery_codes.canonical(typed) is None
 
 
@@ -84,7 +93,7 @@ def test_a_recovery_code_typed_in_another_way_is_the_same_code(office, alice, lo
     assert refused(log_in, second)
 
 
-def test_a_recovery_code_enrols_somebody_once(office, clock):
+def test_a_recovery_code_enrols_a_person_once(office, clock):
     bob = office.add("bob")
     code, *_ = office.access.recovery_codes("bob")
     office.accounts.enroll(bob.enrolment(code), CHANNEL, ADDRESS)
@@ -119,7 +128,7 @@ def test_recovery_codes_lie_in_the_database_as_hashes(office, alice):
     assert not any(code.replace("-", "").encode() in everything for code in codes)
 
 
-def test_of_twenty_who_race_with_one_recovery_code_exactly_one_wins(office, alice):
+def test_of_twenty_logins_with_one_recovery_code_exactly_one_succeeds(office, alice):
     code, *_ = office.access.recovery_codes("alice")
     login = office.accounts.login
     assert winners(lambda number: login(alice.login(code), CHANNEL, f"192.0.2.{number}")) == 1
@@ -141,7 +150,7 @@ def test_people_make_recovery_codes_with_a_code_and_not_without(office, alice, c
     log_in(again[0])
 
 
-def test_guessing_over_a_session_is_held_up_like_guessing_at_the_door(office, alice, clock):
+def test_guessing_over_a_session_is_throttled_like_guessing_at_the_login(office, alice, clock):
     assert alice.principal is not None
     own = office.accounts.own
     told = set()
@@ -153,9 +162,7 @@ def test_guessing_over_a_session_is_held_up_like_guessing_at_the_door(office, al
     assert told.pop().startswith("The code was refused")
 
 
-def test_who_was_removed_or_disabled_does_nothing_over_a_connection_that_is_open(
-    office, alice, clock
-):
+def test_a_removed_or_disabled_user_can_do_nothing_over_an_open_connection(office, alice, clock):
     assert alice.principal is not None
     own = office.accounts.own
     office.people.set_disabled("alice", disabled=True)
@@ -196,7 +203,7 @@ def test_the_first_code_of_the_new_secret_works_once_too(office, alice, clock, l
     assert refused(log_in, code, new.code(clock(), -1))
 
 
-def test_of_twenty_who_race_with_the_first_code_of_a_new_secret_exactly_one_wins(
+def test_of_twenty_logins_with_the_first_code_of_a_new_secret_exactly_one_succeeds(
     office, alice, clock
 ):
     new = renewed(alice, office.access.rotate_secret("alice").otp)
@@ -291,7 +298,7 @@ def test_who_types_late_now_and_then_has_a_clock_that_is_right(office, alice, cl
 
 
 @pytest.mark.parametrize("late_ms", [STEP_MS, 2 * STEP_MS - 1])
-def test_one_code_that_comes_late_opens_the_door_no_wider(office, alice, clock, log_in, late_ms):
+def test_one_late_code_does_not_widen_the_accepted_window(office, alice, clock, log_in, late_ms):
     for _ in range(20):  # punctual codes; the enrolment used the code before
         clock.forward(3600)
         log_in(alice.code(clock()))
@@ -335,7 +342,7 @@ def notices(office: Services, alice: ServiceUser) -> list[Notice]:
     return welcome.notices
 
 
-def test_a_used_code_that_is_tried_from_elsewhere_is_told_once(office, alice, clock, log_in):
+def test_a_used_code_from_another_network_causes_one_notice(office, alice, clock, log_in):
     code = alice.code(clock())
     log_in(code)
     assert refused(log_in, code, code, address=ELSEWHERE)
@@ -355,7 +362,7 @@ def test_a_wrong_code_is_no_alarm(office, alice, log_in):
     assert notices(office, alice) == []
 
 
-def test_a_right_code_without_the_key_is_told(office, alice, clock, log_in):
+def test_a_right_code_without_the_key_causes_a_notice(office, alice, clock, log_in):
     thief = ServiceUser(identity("alice", "other"), alice.otp)
     with pytest.raises(LoginRefused):
         office.accounts.login(thief.login(alice.code(clock())), CHANNEL, ELSEWHERE)
@@ -365,14 +372,14 @@ def test_a_right_code_without_the_key_is_told(office, alice, clock, log_in):
     assert welcome.notices == [Notice("code-without-key", clock(), 2, ELSEWHERE)]
 
 
-def test_a_ticket_without_the_key_is_told_and_recorded(office, alice, clock):
+def test_a_ticket_without_the_key_causes_a_notice_and_an_audit_entry(office, alice, clock):
     thief = ServiceUser(identity("alice", "other"), alice.otp)
     with pytest.raises(LoginRefused):
         office.accounts.login(thief.login(ticket=alice.ticket), CHANNEL, ELSEWHERE)
     assert notices(office, alice) == [Notice("ticket-without-key", clock(), 1, ELSEWHERE)]
 
 
-def test_few_recovery_codes_left_are_told(office, alice, log_in):
+def test_few_remaining_recovery_codes_are_reported(office, alice, log_in):
     codes = office.access.recovery_codes("alice")
     told = [log_in(code)[1].notices for code in codes]
     assert [len(each) for each in told] == [0] * 6 + [1] * 4
@@ -432,3 +439,74 @@ def test_administrators_end_sessions_by_number_or_all_of_a_person(office, alice,
     assert office.access.sessions() == []
     with pytest.raises(NotFoundError):
         office.access.sessions("nobody")
+
+
+# --- a wrong clock
+
+
+@pytest.mark.parametrize(
+    ("steps", "told"),
+    [(-8, "4 min ago"), (8, "4 min in the future"), (-3, "90 s ago"), (20, "10 min in the future")],
+)
+def test_a_refused_code_of_another_time_is_named_to_the_administrator(
+    office, clock, alice, log_in, steps, told
+):
+    at = clock() // STEP_MS * STEP_MS + STEP_MS // 2
+    clock.forward((at - clock()) / 1000 + STEP_MS / 1000)
+    assert refused(log_in, alice.code(clock(), steps))
+    assert audited(office, AuditEvent.LOGIN_REFUSED)[-1][2] == f"wrong code: a code of {told}"
+    shown = office.people.show("alice")
+    assert shown.off_ms == steps * STEP_MS
+    assert shown.off_at_ms == clock()
+    log_in(alice.code(clock(), 1))
+    shown = office.people.show("alice")
+    assert (shown.off_ms, shown.off_at_ms) == (None, None)
+
+
+def test_an_old_code_that_was_used_then_says_nothing_of_the_clock(office, clock, alice, log_in):
+    code = alice.code(clock(), 1)
+    log_in(code)
+    clock.forward(300)
+    assert refused(log_in, code)
+    detail = audited(office, AuditEvent.LOGIN_REFUSED)[-1][2]
+    assert detail.startswith("wrong code: a code of ")
+    assert detail.endswith(" ago, used then")
+    assert office.people.show("alice").off_ms is None
+
+
+@pytest.mark.parametrize("steps", [-21, 21, -2880])
+def test_a_code_that_is_further_away_is_only_wrong(office, clock, alice, log_in, steps):
+    assert refused(log_in, alice.code(clock(), steps))
+    assert audited(office, AuditEvent.LOGIN_REFUSED)[-1][2] == "wrong code"
+    assert office.people.show("alice").off_ms is None
+
+
+def test_a_code_of_a_new_secret_at_another_time_is_named_too(office, clock, alice, log_in):
+    new = office.access.rotate_secret("alice").otp
+    assert refused(log_in, new.code(new.step(clock()) - 8))
+    assert "wrong code: a code of " in audited(office, AuditEvent.LOGIN_REFUSED)[-1][2]
+    office.access.rotate_secret("alice", at_once=True)
+    assert office.people.show("alice").off_ms is None
+
+
+def test_the_client_learns_nothing_of_a_code_of_another_time(office, clock, alice, log_in):
+    """The refusals of a code of another time, of a wrong code and of an unknown user are equal."""
+    said = set()
+    for code in (alice.code(clock(), -8), "000000" if alice.code(clock()) != "000000" else "1"):
+        with pytest.raises(LoginRefused) as refusal:
+            log_in(code)
+        said.add((refusal.value.sentence, refusal.value.hint, refusal.value.details))
+    unknown = ServiceUser(identity("bob"), alice.otp)
+    with pytest.raises(LoginRefused) as refusal:
+        office.accounts.login(unknown.login(alice.code(clock(), -8)), CHANNEL, ADDRESS)
+    said.add((refusal.value.sentence, refusal.value.hint, refusal.value.details))
+    assert len(said) == 1
+    assert audited(office, AuditEvent.LOGIN_REFUSED)[-1][2] == "no such user"
+
+
+def test_a_client_without_the_identity_key_leaves_no_trace_of_a_clock(office, clock, alice):
+    thief = ServiceUser(identity("alice", "second"), alice.otp)
+    with pytest.raises(LoginRefused):
+        office.accounts.login(thief.login(alice.code(clock(), -8)), CHANNEL, ADDRESS)
+    assert "not signed by the identity key" in audited(office, AuditEvent.LOGIN_REFUSED)[-1][2]
+    assert office.people.show("alice").off_ms is None

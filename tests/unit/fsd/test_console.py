@@ -58,7 +58,7 @@ def test_a_sentence_cannot_command_the_terminal(ending):
     assert err == "fsx: \\u001b[2J\\u000dnothing happened\\u202e\n     \\u0007\n"
 
 
-def test_what_nobody_expected_is_one_sentence_without_its_words(ending):
+def test_an_unexpected_error_is_one_sentence_without_its_text(ending):
     status, out, err = ending(raising(ValueError("secret words")))
     assert (status, out) == (1, "")
     assert err.splitlines() == [

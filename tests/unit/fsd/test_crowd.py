@@ -116,7 +116,7 @@ async def test_only_so_many_work_at_once():
 
 
 @in_a_loop
-async def test_who_leaves_while_waiting_uses_up_no_turn():
+async def test_a_connection_that_ends_while_it_waits_uses_up_no_turn():
     limiter = HandshakeLimiter(of_one=10, of_all=10, at_once=2)
     queued = [limiter.queue("a") for _ in range(50)]
     for turn in queued[1:49]:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Services, ServiceUser]]:
-    """A database to downgrade, with one user who has logged in."""
+    """A database to downgrade, with one logged-in user."""
     with closing(Database(database_url)) as database:
         schema.upgrade(database)
         office = Services(database, tmp_path / "blobs", clock)

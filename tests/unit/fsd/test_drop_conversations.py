@@ -125,7 +125,7 @@ def test_nothing_can_be_read_or_linked(sftp):
         assert sftp.status(Request.EXTENDED, string(name), string("a")) is StatusCode.OP_UNSUPPORTED
 
 
-def test_nobody_sees_what_is_of_another_session(sftp, office, alice):
+def test_a_session_does_not_see_drops_of_another(sftp, office, alice):
     sftp.put("a", b"content")
     other = Sftp(office, alice)
     assert other.names("/") == []
@@ -153,7 +153,7 @@ def test_connections_of_one_session_see_the_same(office, alice, clock):
     assert inbox(office, alice) == {"a": b"content"}
 
 
-def test_what_is_not_closed_is_no_drop(sftp, office, alice):
+def test_a_file_that_is_not_closed_is_no_drop(sftp, office, alice):
     handle = sftp.open("a")
     sftp.write(handle, 0, bytes(200_000))
     assert sftp.stat("a").size == 200_000
@@ -179,7 +179,7 @@ def test_appending_goes_where_the_end_is(sftp, office, alice):
     assert inbox(office, alice) == {"a": b"one two three"}
 
 
-def test_a_drop_is_written_anew_and_never_gone_on_with(sftp, office, alice):
+def test_a_drop_is_written_again_and_never_resumed(sftp, office, alice):
     sftp.put("a", b"first")
     for flags in (
         OpenFlag.WRITE,
@@ -208,7 +208,7 @@ def test_a_handle_is_of_no_use_once_it_is_closed(sftp):
     assert sftp.open("b") != handle
 
 
-def test_no_more_is_opened_than_there_is_room_for(sftp):
+def test_open_handles_are_limited(sftp):
     for _ in range(MAX_HANDLES):
         assert sftp.ask(Request.OPENDIR, string("/"))[0] == Response.HANDLE
     assert sftp.status(Request.OPENDIR, string("/")) is StatusCode.PERMISSION_DENIED
@@ -244,6 +244,23 @@ def test_renaming_replaces_only_where_it_is_asked_for(sftp, office, alice):
     writing = sftp.open("b")
     assert sftp.status(Request.EXTENDED, posix, string("a"), string("b")) is StatusCode.FAILURE
     assert sftp.status(Request.CLOSE, writing) is StatusCode.OK
+
+
+def test_a_drop_under_way_cannot_be_renamed_or_removed_and_the_answer_says_why(sftp, office, alice):
+    handle = sftp.open("a/b")
+    sftp.write(handle, 0, b"content")
+    for kind, *fields in (
+        (Request.RENAME, string("a/b"), string("c")),
+        (Request.RENAME, string("a"), string("c")),
+        (Request.EXTENDED, string("posix-rename@openssh.com"), string("a/b"), string("c")),
+        (Request.REMOVE, string("a/b")),
+    ):
+        _, answer = sftp.ask(kind, *fields)
+        assert answer.u32() == StatusCode.FAILURE
+        assert "is being written" in answer.text()
+    assert sftp.status(Request.CLOSE, handle) is StatusCode.OK
+    assert sftp.status(Request.RENAME, string("a"), string("c")) is StatusCode.OK
+    assert inbox(office, alice) == {"c/b": b"content"}
 
 
 def test_times_are_kept_and_sizes_are_what_they_are(sftp):
@@ -309,7 +326,7 @@ def test_a_path_leads_nowhere_else(sftp, office, alice):
     assert inbox(office, alice) == {"etc/passwd": b"x"}
 
 
-def test_what_cannot_be_read_is_said_to_be_so_and_the_next_is_served(sftp):
+def test_a_malformed_packet_gets_an_error_and_the_next_one_is_served(sftp):
     assert sftp.status(Request.WRITE) is StatusCode.BAD_MESSAGE
     assert sftp.status(Request.OPEN, u32(1 << 31)) is StatusCode.BAD_MESSAGE
     assert sftp.status(77) is StatusCode.OP_UNSUPPORTED

@@ -100,7 +100,7 @@ def test_a_note_that_cannot_be_shown_is_refused(ring, label):
     assert ring.listed() == []
 
 
-def test_for_nobody_there_is_no_key(ring):
+def test_a_key_for_an_unknown_user_is_refused(ring):
     with pytest.raises(NotFoundError):
         ring.add("carol", key("scanner"), "")
     with pytest.raises(NotFoundError):

@@ -166,7 +166,7 @@ def test_a_gap_makes_no_drop(office, alice):
 # --- interrupted drops
 
 
-def test_what_is_cut_off_is_never_a_drop(office, alice):
+def test_an_upload_that_is_cut_off_is_never_a_drop(office, alice):
     box = enter(office, alice)
     write(box.begin("cut"), bytes(2 * SEGMENT_SIZE))
     assert len(files(office)) == 1
@@ -174,7 +174,7 @@ def test_what_is_cut_off_is_never_a_drop(office, alice):
     assert (rows(office), files(office), waiting(office, alice.who)) == ((0, 0), [], [])
 
 
-def test_what_a_killed_server_leaves_is_tidied_up_when_it_starts(office, alice, clock):
+def test_leftovers_of_a_killed_server_are_deleted_at_its_start(office, alice, clock):
     one = enter(office, alice).begin("cut")
     write(one, bytes(2 * SEGMENT_SIZE))  # and no process is left to finish it
     Janitor(office.database, office.blobs, clock).run(unkept_s=0)
@@ -211,7 +211,10 @@ def test_a_drop_is_durable_before_it_is_known(office, alice, monkeypatch):
 
 
 def test_the_server_keeps_neither_name_nor_content_nor_a_key(office, alice):
-    secret, large = b"nobody else is to read this", stretch("large", SEGMENT_SIZE + 10) + b"the end"
+    secret, large = (
+        b"for the person alone to read",
+        stretch("large", SEGMENT_SIZE + 10) + b"the end",
+    )
     box = enter(office, alice)
     drop(box, "a name that is nobodys business", secret)
     drop(box, "another of the same kind", large)
@@ -320,7 +323,7 @@ def test_nothing_is_dropped_unless_the_operator_wants_it(office, alice):
         enter(office, alice)
 
 
-def test_nothing_is_dropped_for_who_cannot_open_it(office, alice):
+def test_a_drop_for_a_person_without_keys_is_refused(office, alice):
     office.add("carol")
     office.people.set_disabled("alice", disabled=True)
     for name in ("alice", "carol", "nobody", "", "\0"):
@@ -328,7 +331,7 @@ def test_nothing_is_dropped_for_who_cannot_open_it(office, alice):
             office.drops.enter(name, SCANNER)
 
 
-def test_who_is_disabled_meanwhile_gets_nothing_more(office, alice):
+def test_a_person_disabled_during_an_upload_gets_no_drop(office, alice):
     one = enter(office, alice).begin("x")
     office.people.set_disabled("alice", disabled=True)
     with pytest.raises(NotAllowedError):
@@ -368,7 +371,7 @@ def test_sealed_bytes_that_wait_are_limited(office, alice):
     assert files(office) == []
 
 
-def test_of_many_at_once_no_more_get_in_than_there_is_room_for(office, alice):
+def test_of_many_concurrent_drops_only_as_many_as_allowed_succeed(office, alice):
     with_policy(office, waiting=3, at_once=12)
     begun = [enter(office, alice).begin(f"{number}") for number in range(12)]
     ready = threading.Barrier(12)
@@ -409,7 +412,7 @@ def test_no_more_drops_are_named_at_once_than_a_message_may(office, alice):
 def rotated(office: Services, alice: ServiceUser) -> ServiceUser:
     new = identity("alice", "second", 2)
     kept = (alice.identity,)
-    office.accounts.own.rotate(alice.who, alice.rotation(alice.code(TIME_MS, 1), new))
+    office.rotate(alice.who, alice.rotation(alice.code(TIME_MS, 1), new))
     again = ServiceUser(
         type(new)(new.user, new.signing, new.rsa, new.kem, new.bundle, kept), alice.otp
     )
@@ -417,7 +420,7 @@ def rotated(office: Services, alice: ServiceUser) -> ServiceUser:
     return again
 
 
-def test_after_new_keys_the_former_ones_open_what_waits(office, alice):
+def test_after_a_rotation_the_former_keys_open_waiting_drops(office, alice):
     box = enter(office, alice)
     drop(box, "before", b"1")
     under_way = box.begin("meanwhile")
@@ -427,7 +430,7 @@ def test_after_new_keys_the_former_ones_open_what_waits(office, alice):
     assert inbox(office, again) == {"before": b"1", "meanwhile": b"", "after": b"2"}
 
 
-def test_keys_that_are_reset_take_with_them_what_waits(office, alice, clock):
+def test_a_reset_of_keys_deletes_waiting_drops(office, alice, clock):
     box = enter(office, alice)
     drop(box, "x", bytes(2 * SEGMENT_SIZE))
     under_way = box.begin("meanwhile")
@@ -439,7 +442,7 @@ def test_keys_that_are_reset_take_with_them_what_waits(office, alice, clock):
     assert (rows(office), files(office)) == ((0, 0), [])
 
 
-def test_who_is_removed_takes_with_them_what_waits(office, alice):
+def test_waiting_drops_are_deleted_with_their_user(office, alice):
     drop(enter(office, alice), "x", bytes(2 * SEGMENT_SIZE))
     office.people.remove("alice")
     assert (rows(office), files(office)) == ((0, 0), [])
@@ -448,7 +451,7 @@ def test_who_is_removed_takes_with_them_what_waits(office, alice):
 # --- maintenance
 
 
-def test_what_nobody_accepts_is_deleted_in_the_end(office, alice, clock):
+def test_a_drop_that_is_not_accepted_is_deleted_in_the_end(office, alice, clock):
     box = enter(office, alice)
     drop(box, "old", bytes(2 * SEGMENT_SIZE))
     clock.forward(29 * 86400)
@@ -481,7 +484,7 @@ def test_what_waits_counts_as_stored(office, alice):
     assert office.people.show("alice").stored_bytes == 1056
 
 
-def test_a_backup_carries_what_waits(database, home, clock, monkeypatch, tmp_path):
+def test_a_backup_contains_waiting_drops(database, home, clock, monkeypatch, tmp_path):
     for name, value in (("_PASSES", 1), ("_LANES", 1), ("_MEMORY_KIB", 8)):
         monkeypatch.setattr(encrypt, name, value)
     office = Services(database, home.blobs, clock)
@@ -502,7 +505,7 @@ def test_a_backup_carries_what_waits(database, home, clock, monkeypatch, tmp_pat
         assert list(Scan(other, again.blobs).findings()) == []
 
 
-def test_what_comes_is_recorded_and_the_person_is_told(office, alice, clock):
+def test_an_accepted_drop_is_recorded_and_causes_a_notice(office, alice, clock):
     box = enter(office, alice, SCANNER)
     drop(box, "1", b"1")
     drop(box, "2", b"2")
@@ -515,6 +518,24 @@ def test_what_comes_is_recorded_and_the_person_is_told(office, alice, clock):
     assert (AuditEvent.DROPPED, f"drop-key:{SCANNER.key}", "alice") in entries
     assert (AuditEvent.DROPS_REMOVED, "alice", "alice") in entries
     assert office.audit.look(office.database).findings == []
+
+
+def test_the_person_is_told_how_many_wait_not_how_many_came(office, alice):
+    def told() -> list[int]:
+        _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
+        return [notice.count for notice in welcome.notices if notice.kind == "dropped"]
+
+    box = enter(office, alice, SCANNER)
+    for name, content in (("1", b"first"), ("2", b"2"), ("1", b"in its place")):
+        drop(box, name, content)
+    assert told() == [2]
+    drop(box, "3", b"3")
+    assert told() == [3]
+    for name in ("4", "3"):
+        drop(box, name, b"again")
+    for name in ("1", "2", "3", "4"):
+        box.remove(name)
+    assert told() == []
 
 
 # --- the revision

@@ -33,7 +33,7 @@ def refusals(office: Services) -> list[str]:
         return [entry.detail for entry in entries.order_by(AuditEntry.seq)]
 
 
-def test_a_code_lets_nobody_in_from_that_moment_on(office, clock, alice):
+def test_a_code_is_refused_after_the_expiry(office, clock, alice):
     expire_at(office, clock() + 1)
     office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
     clock.ms += 1
@@ -53,13 +53,13 @@ def test_a_ticket_does_not_either_and_sessions_have_ended(office, clock, alice):
         office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
 
 
-def test_a_session_that_begins_later_lasts_no_longer_either(office, clock, alice):
+def test_a_session_that_starts_later_does_not_last_longer(office, clock, alice):
     expire_at(office, clock() + HOUR_S * 1000)
     _, welcome = office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
     assert welcome.expires_ms == clock() + HOUR_S * 1000
 
 
-def test_nobody_enrols_in_an_account_that_has_expired(office, clock):
+def test_an_enrolment_in_an_expired_account_is_refused(office, clock):
     bob = office.add("bob")
     office.people.change("bob", AccountTerms(expires_ms=NewValue(clock())))
     with pytest.raises(LoginRefused):
@@ -82,7 +82,7 @@ def test_a_recovery_code_is_refused(office, clock, alice):
         office.accounts.login(alice.login(made[0]), CHANNEL, ADDRESS)
 
 
-def test_a_backup_of_keys_is_not_handed_out_and_lets_nobody_in(office, clock, alice):
+def test_an_expired_account_gets_no_key_backup_and_no_login_by_it(office, clock, alice):
     keep(office, alice, b"sealed")
     ask = recovery(alice, alice.code(clock()))
     recovered, _ = office.accounts.recover(ask, CHANNEL, ADDRESS)
@@ -93,7 +93,7 @@ def test_a_backup_of_keys_is_not_handed_out_and_lets_nobody_in(office, clock, al
     assert refusals(office) == ["expired", "expired"]
 
 
-def test_who_gets_a_later_date_is_let_in_again(office, clock, alice):
+def test_an_account_with_a_later_expiry_can_log_in_again(office, clock, alice):
     expire_at(office, clock())
     expire_at(office, clock() + 1000)
     office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
@@ -102,7 +102,7 @@ def test_who_gets_a_later_date_is_let_in_again(office, clock, alice):
     office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
 
 
-def test_nothing_is_shared_anew_with_who_has_expired(office, clock, alice):
+def test_a_new_share_with_an_expired_user_is_refused(office, clock, alice):
     bob = office.add("bob")
     bob.enrol(office, clock())
     shared = make_folder(office, bob)

@@ -146,7 +146,7 @@ def _names(office: Services) -> list[str]:
         return list(db.scalars(text("SELECT name FROM users ORDER BY id")))
 
 
-def test_who_is_removed_is_in_no_group_and_who_loses_their_keys_stays(team, office, clock):
+def test_a_removed_user_leaves_all_groups_and_a_reset_user_stays(team, office, clock):
     alice = office.add("dora")
     alice.enrol(office, clock())
     team.add("other")
@@ -190,13 +190,13 @@ def test_everything_is_audited_and_what_was_refused_is_not(team, office):
 # --- two administrators at once
 
 
-def test_of_several_who_make_one_group_one_does(other_admins, office):
+def test_of_several_concurrent_creations_of_a_group_one_succeeds(other_admins, office):
     assert winners(lambda n: other_admins[n].add("team"), RACERS, refusal=ExistsError) == 1
     assert [one.name for one in office.groups.everything()] == ["team"]
     assert len(audited(office, AuditEvent.GROUP_ADDED)) == 1
 
 
-def test_of_several_who_put_one_person_in_one_does(team, other_admins, office):
+def test_of_several_concurrent_additions_to_a_group_one_succeeds(team, other_admins, office):
     put = lambda n: other_admins[n].add_members("team", ["carol"])  # noqa: E731
     assert winners(put, RACERS, refusal=ExistsError) == 1
     assert names(team) == ["alice", "bob", "carol"]
@@ -221,9 +221,7 @@ def test_those_who_put_the_same_people_in_in_another_order_do_not_wait_for_each_
     assert set(many) <= set(names(team)) & set(names(team, "other"))
 
 
-def test_a_group_and_a_person_that_are_removed_meanwhile_leave_nothing_behind(
-    team, other_admins, office
-):
+def test_a_group_and_a_person_removed_in_the_meantime_leave_no_rows(team, other_admins, office):
     def act(number: int) -> None:
         match number:
             case 0:
@@ -243,14 +241,14 @@ def test_a_group_and_a_person_that_are_removed_meanwhile_leave_nothing_behind(
 # --- answers to users
 
 
-def test_who_is_in_a_group_is_told_without_those_whose_account_has_expired(team, office, clock):
+def test_the_members_of_a_group_omit_expired_users(team, office, clock):
     office.people.change("bob", AccountTerms(expires_ms=NewValue(clock() + 1)))
     assert office.sharing.group("team") == Group(["alice", "bob"])
     clock.forward(1)
     assert office.sharing.group("team") == Group(["alice"])
 
 
-def test_who_is_in_a_group_is_told_without_those_who_are_disabled(team, office):
+def test_the_members_of_a_group_omit_disabled_users(team, office):
     assert office.sharing.group("team") == Group(["alice", "bob"])
     office.people.set_disabled("bob", disabled=True)
     assert office.sharing.group("team") == Group(["alice"])

@@ -96,7 +96,7 @@ def test_whoever_sees_something_goes_on_and_may_hold_it_themselves(office, share
     assert used(office, "bob") == 60
 
 
-def test_nobody_logs_in_any_more_by_whatever_there_was(office, alice, clock):
+def test_no_login_to_a_closed_account_works(office, alice, clock):
     (code, *_) = office.access.recovery_codes("alice")
     office.add("bob")
     office.people.hand_over("alice", "bob")

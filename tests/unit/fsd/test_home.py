@@ -7,15 +7,19 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from sqlalchemy import text
 
 from fsd.home.home import Home, HomeBusyError, HomeError
-from fsproto.errors import IntegrityError
+from fsd.store.engine import Database, DatabaseError
+from fsproto.errors import FsError, IntegrityError, NotAllowedError
+from tests.support.confined import in_child, lose_locks, only_root, only_with_seccomp
 from tests.support.servers import environment
 
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits")
@@ -173,6 +177,55 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
+@only_with_seccomp
+@pytest.mark.parametrize("lock", ["lock", "maintenance", "keys"])
+def test_a_file_system_without_locks_is_not_taken_for_another_process(home, lock):
+    def act() -> tuple[type[HomeError], str, str]:
+        try:
+            with getattr(home, lock)():
+                raise AssertionError
+        except HomeError as error:
+            return type(error), error.sentence, error.hint or ""
+
+    kind, sentence, hint = in_child(lose_locks, act)
+    assert kind is HomeError
+    assert "cannot lock files" in sentence
+    assert "local disk" in hint
+
+
+@only_with_seccomp
+def test_a_database_that_cannot_be_locked_is_not_waited_for(tmp_path):
+    def act() -> tuple[str, str]:
+        with (
+            pytest.raises(DatabaseError) as refused,
+            closing(Database(f"sqlite:///{tmp_path}/fsd.db")) as database,
+            database.read() as db,
+        ):
+            db.execute(text("SELECT 1"))
+        return refused.value.sentence, refused.value.hint or ""
+
+    started = time.monotonic()
+    sentence, hint = in_child(lose_locks, act)
+    assert "cannot lock files" in sentence
+    assert "local disk" in hint
+    assert time.monotonic() - started < 10
+
+
+@only_root
+def test_a_home_on_a_read_only_or_full_disk_has_a_status_and_a_remedy(tmp_path):
+    for options, status, remedy in (("ro", 6, "for writing"), ("size=4k", 9, "Free some space")):
+        mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(tmp_path)]
+        if subprocess.run(mount, capture_output=True, check=False).returncode:
+            pytest.skip("A READ-ONLY HOME IS NOT TESTED: mounting is not allowed here")
+        try:
+            with pytest.raises(FsError) as refused:
+                Home(tmp_path / "home").prepare()
+        finally:
+            subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+        assert refused.value.exit_status == status, refused.value.sentence
+        assert remedy in (refused.value.hint or "")
+
+
 @posix
 def test_a_home_that_may_not_be_written_is_one_clean_error():
     with TemporaryDirectory() as folder:  # pytest's own folder is closed to other users
@@ -182,10 +235,11 @@ def test_a_home_that_may_not_be_written_is_one_clean_error():
         with as_nobody(), pytest.raises(HomeError, match=r"permitted|denied"):
             Home(Path(folder)).prepare()
     assert refusal.value.hint
+    assert refusal.value.exit_status == NotAllowedError.exit_status
 
 
 @posix
-def test_a_home_of_somebody_else_is_one_clean_error():
+def test_a_data_directory_of_another_user_is_one_clean_error():
     with TemporaryDirectory() as folder:
         home = Home(Path(folder) / "home")
         home.prepare()
@@ -199,7 +253,7 @@ def test_a_home_of_somebody_else_is_one_clean_error():
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", bytes(2000)])
-def test_a_damaged_host_key_is_told_and_not_replaced(home, damage):
+def test_a_damaged_host_key_is_reported_and_not_replaced(home, damage):
     (home.path / "host.key").write_bytes(damage)
     home.prepare()
     with pytest.raises(IntegrityError, match="not a host key"):
@@ -208,7 +262,7 @@ def test_a_damaged_host_key_is_told_and_not_replaced(home, damage):
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", bytes(31), bytes(33)])
-def test_a_damaged_master_key_is_told_and_not_replaced(home, damage):
+def test_a_damaged_master_key_is_reported_and_not_replaced(home, damage):
     (home.path / "master.key").write_bytes(damage)
     home.prepare()
     with pytest.raises(IntegrityError, match="not a master key"):

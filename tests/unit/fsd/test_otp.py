@@ -58,7 +58,7 @@ def test_a_code_of_six_or_seven_digits_is_the_end_of_the_one_of_eight():
     assert setting(digits=7).code(1) == "4287082"
 
 
-def test_a_clock_may_be_one_step_early_or_late_and_no_more():
+def test_a_clock_may_be_at_most_one_step_early_or_late():
     otp = setting()
     now = otp.step(NOW_MS)
     found = [matching_step(otp, otp.code(now + drift), NOW_MS) for drift in range(-3, 4)]

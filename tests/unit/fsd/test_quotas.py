@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from fsd.blobs.janitor import Janitor
 from fsd.policies import NO_LIMIT, KeepPolicy, QuotaPolicy
 from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.files.commits import FileService
-from fsd.services.files.quotas import LEASE_MS, STEP, Quotas
+from fsd.services.files.quotas import LEASE_MS, STEP, Quotas, check_charged
 from fsd.services.files.transfers import TransferService
 from fsd.store.engine import DatabaseError
 from fsd.store.models import User
+from fsd.store.quota_models import Handover
 from fsd.store.repos import quotas as rows
 from fsd.store.repos.quotas import Held
 from fsproto.errors import (
@@ -109,7 +110,7 @@ def test_files_that_are_there_count_with_what_they_are_now(office, alice):
     assert held(office) == (100, 1)
 
 
-def test_what_is_brought_back_counts_again(office, alice):
+def test_a_restored_file_counts_again(office, alice):
     alice.write("f", b"x" * 70 * KB)
     content = alice.chains["f"][-1].body.content
     alice.remove("f")
@@ -158,7 +159,7 @@ def test_what_goes_with_the_keys_is_counted_no_more(office, alice):
 # --- refusals
 
 
-def test_nobody_has_a_quota_unless_one_is_set(office, alice, clock):
+def test_there_is_no_quota_by_default(office, alice, clock):
     person = office.people.show("alice")
     assert (person.quota_bytes, person.quota_files) == (None, None)
     upload(office, alice.person, "u", b"x" * 70 * KB)
@@ -179,7 +180,7 @@ def test_a_commit_that_comes_to_more_is_refused_and_changes_nothing(office, alic
     assert held(office) == (100, 2)
 
 
-def test_so_many_files_and_no_more(office, alice):
+def test_the_number_of_files_is_limited(office, alice):
     allowed(office, "alice", files=2)
     alice.write("f", b"x")
     alice.write("g", b"x")
@@ -199,7 +200,7 @@ def test_a_quota_is_an_error_of_status_9_with_a_hint():
     assert error.hint
 
 
-def test_what_is_brought_back_needs_room(office, alice):
+def test_a_restored_file_needs_quota(office, alice):
     allowed(office, "alice", size=100)
     alice.write("f", b"x" * 60)
     content = alice.chains["f"][-1].body.content
@@ -212,7 +213,7 @@ def test_what_is_brought_back_needs_room(office, alice):
     assert held(office) == (60, 1)
 
 
-def test_who_has_more_than_is_allowed_by_now_can_still_remove_and_replace_by_less(office, alice):
+def test_a_user_above_the_quota_can_still_remove_and_shrink_files(office, alice):
     alice.write("f", b"x" * 100)
     alice.write("g", b"x" * 100)
     allowed(office, "alice", size=50, files=1)
@@ -292,7 +293,7 @@ def test_the_next_version_of_a_file_needs_room_for_what_it_is_larger(office, ali
         office.transfers.begin(alice.person.who, salt("u"), wanted, line=OVER_LINE)
 
 
-def test_another_persons_file_gives_nobody_room(office, alice, clock):
+def test_a_file_of_another_person_frees_no_quota(office, alice, clock):
     bob = office.add("bob")
     bob.enrol(office, clock())
     alice.write("f", b"x" * 90 * KB)
@@ -455,7 +456,7 @@ def test_a_writer_uses_the_quota_of_the_owner(office, shared, clock):
     assert reserved(office, "bob", clock) == (0, 0)
 
 
-def test_nobody_but_a_writer_reserves_the_owners_room(office, shared, clock):
+def test_only_a_writer_reserves_the_owners_quota(office, shared, clock):
     made, _, carol = shared
     dave = office.add("dave")
     dave.enrol(office, clock())
@@ -470,7 +471,7 @@ def test_nobody_but_a_writer_reserves_the_owners_room(office, shared, clock):
     assert reserved(office, "alice", clock) == (0, 0)
 
 
-def test_who_has_reserved_their_own_room_has_none_at_the_owners(office, shared, clock):
+def test_a_reservation_in_the_own_quota_is_none_in_the_owners(office, shared, clock):
     made, bob, _ = shared
     allowed(office, "alice", size=100)
     allowed(office, "bob", size=1000)
@@ -493,3 +494,44 @@ def test_a_count_that_was_tampered_with_is_found(office, alice):
         rows.hold(db, alice.person.who.user_id)
         rows.start_over(db, alice.person.who.user_id)
     assert held(office) == (100, 1)
+
+
+# --- the row that a commit counts in
+
+
+def test_a_commit_counts_in_the_row_that_it_has_locked_and_in_no_other(office, alice):
+    office.add("bob")
+    with office.database.write() as db:
+        one, other = (
+            db.query(User).filter(User.name == name).one().id for name in ("alice", "bob")
+        )
+        row = rows.hold(db, one)
+        check_charged(db, one, row)
+        with pytest.raises(ConflictError):  # bob's folder was made after the owner was looked up
+            check_charged(db, other, row)
+        db.add(Handover(user_id=other, payer_id=one, closed_ms=0))
+        db.flush()
+        check_charged(db, other, row)
+        assert rows.hold(db, other) is row
+
+
+def test_each_commit_of_a_file_writes_the_quota_once(office, alice):
+    alice.write("first", b"x")
+    written: list[str] = []
+    engine = office.database.engine
+
+    def note(_connection, _cursor, statement: str, *_rest: object) -> None:
+        written.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        alice.write("second", b"x" * 4096)
+    finally:
+        event.remove(engine, "before_cursor_execute", note)
+    assert sum(one.startswith("UPDATE quotas") for one in written) == 1
+    with office.database.read() as db:
+        user = db.query(User).filter(User.name == "alice").one().id
+        before = rows.last_change(db, user).number
+    alice.write("third", b"x")
+    with office.database.read() as db:
+        assert rows.last_change(db, user).number == before + 1

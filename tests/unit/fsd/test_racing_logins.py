@@ -64,7 +64,7 @@ def test_of_twenty_logins_with_one_code_from_one_address_exactly_one_wins(office
     assert winners(lambda _: office.accounts.login(ask, CHANNEL, "192.0.2.1")) == 1
 
 
-def test_of_twenty_who_use_one_code_at_either_door_exactly_one_wins(office, clock):
+def test_of_twenty_logins_with_one_code_at_both_listeners_exactly_one_succeeds(office, clock):
     alice = _enrolled(office, clock())
     code = alice.code(clock())
 
@@ -85,7 +85,7 @@ def test_of_twenty_enrolments_with_one_code_exactly_one_wins(office, clock):
     assert winners(lambda at: office.accounts.enroll(ask, CHANNEL, f"192.0.2.{at}")) == 1
 
 
-def test_of_twenty_who_add_one_name_exactly_one_does(office):
+def test_of_twenty_concurrent_additions_of_a_name_exactly_one_succeeds(office):
     def add(_: int) -> None:
         office.people.add("alice", digits=6, period=30, algorithm="SHA1")
 

@@ -118,6 +118,7 @@ class Putting:
             version=version,
             lineage=lineage,
             root=tree.root,
+            log_head=self.alice.log_head,
         )
         return sign_state(self.alice.identity.signing, body)
 
@@ -147,16 +148,14 @@ def held(database: Database) -> Held:
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL])
-def test_of_thirty_puts_in_threads_as_many_succeed_as_there_is_room_for(
-    office, tmp_path, putting, size
-):
+def test_of_thirty_puts_in_threads_as_many_succeed_as_fit(office, tmp_path, putting, size):
     hers, server = putting(size), Server(office.database, tmp_path / "blobs")
     won = winners(lambda number: hers.put(server, number), range(PUTS), refusal=QuotaError)
     assert won == ROOM_FOR
     assert held(office.database) == (ROOM_FOR * size, ROOM_FOR)
 
 
-def test_puts_that_are_broken_off_leave_nothing_behind(office, tmp_path, putting):
+def test_aborted_puts_leave_no_reservation(office, tmp_path, putting):
     hers, server = putting(LARGE), Server(office.database, tmp_path / "blobs")
 
     def put(number: int) -> None:
@@ -190,21 +189,22 @@ def winners_in_a_row(put: Callable[[int], None], numbers: list[int]) -> int:
     return won
 
 
-def _put_in_process(url, folder, otp, who, size, racers: range, start, won) -> None:
+def _put_in_process(url, folder, otp, who, log_head, size, racers: range, start, won) -> None:
     with closing(Database(url)) as database:
-        hers = Putting(ServiceUser(identity("alice"), otp, who), size)
+        alice = ServiceUser(identity("alice"), otp, who, log_head=log_head)
+        hers = Putting(alice, size)
         put = partial(hers.put, Server(database, folder))
         won.put(winners(put, racers, start=start, refusal=QuotaError))
 
 
 @pytest.mark.parametrize("size", [LARGE, SMALL])
-def test_of_twenty_puts_in_processes_as_many_succeed_as_there_is_room_for(
+def test_of_twenty_puts_in_processes_as_many_succeed_as_fit(
     office, tmp_path, url_at_head, putting, size
 ):
     hers = putting(size)
     otp, who = hers.alice.otp, hers.alice.who
     assert isinstance(otp, OtpSetting)
     assert isinstance(who, Principal)
-    args = url_at_head, tmp_path / "blobs", otp, who, size
+    args = url_at_head, tmp_path / "blobs", otp, who, hers.alice.log_head, size
     assert winners_in_processes(PROCESSES, _put_in_process, *args) == ROOM_FOR
     assert held(office.database) == (ROOM_FOR * size, ROOM_FOR)

@@ -200,7 +200,7 @@ def test_where_there_is_no_backup_it_is_refused_alike(office, clock):
     office.accounts.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
 
 
-def test_a_code_recovers_once_and_then_logs_nobody_in(office, clock):
+def test_a_code_recovers_once_and_is_then_refused(office, clock):
     alice = backed_up(office, clock)
     code = alice.code(clock())
     office.accounts.recover(recovery(alice, code), CHANNEL, ADDRESS)
@@ -315,7 +315,7 @@ def test_the_backup_of_one_lets_no_other_in(office, clock):
         proves(office, recovered, bob)
 
 
-def test_who_is_disabled_meanwhile_does_not_get_in(office, clock):
+def test_a_user_disabled_in_the_meantime_cannot_log_in(office, clock):
     alice, recovered = recovering(office, clock)
     office.people.set_disabled("alice", disabled=True)
     with pytest.raises(LoginRefused):
@@ -341,7 +341,7 @@ def _race_in_process(url: str, otp: OtpSetting, now_ms: int, racers: range, star
     won.put(entrants(url, now_ms, enter, racers, start))
 
 
-def test_of_twenty_who_recover_with_one_code_in_processes_exactly_one_wins(
+def test_of_twenty_recovery_processes_with_one_code_exactly_one_succeeds(
     office, clock, url_at_head
 ):
     alice = backed_up(office, clock)
@@ -378,7 +378,7 @@ def test_the_table_goes_and_comes_back_and_all_else_stays(office, clock):
 
 
 BEFORE_BACKUPS = "0002"
-"""The revision before the one that adds the table."""
+"""The revision before the table was added."""
 
 
 def test_the_log_tells_of_it_and_no_secret(office, clock, caplog):

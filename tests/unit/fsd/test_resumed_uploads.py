@@ -121,9 +121,7 @@ def test_an_upload_under_way_is_taken_over_and_its_old_connection_writes_no_more
     office.transfers.finish(alice, new, ROOT, len(BLOB))
 
 
-def test_an_upload_begun_again_takes_the_place_of_the_first(
-    office: Services, alice: Principal
-) -> None:
+def test_an_upload_started_again_replaces_the_first(office: Services, alice: Principal) -> None:
     old = begun(office.transfers, alice, 2)
     new = begun(office.transfers, alice, 1)
     with pytest.raises(ConflictError):
@@ -148,7 +146,7 @@ def test_a_finished_upload_is_whole_until_it_is_committed(
 
 
 @pytest.mark.parametrize("how", ["aborted", "out of order", "not resumable", "no whole segment"])
-def test_nothing_is_kept_of_what_cannot_be_gone_on_with(
+def test_no_part_is_kept_of_a_transfer_that_cannot_be_resumed(
     office: Services, alice: Principal, how: str
 ) -> None:
     count = 0 if how == "no whole segment" else 2
@@ -160,7 +158,7 @@ def test_nothing_is_kept_of_what_cannot_be_gone_on_with(
             blob.add(3, memoryview(SEGMENTS[3]))
         office.transfers.discard(blob)
     elif how == "no whole segment":
-        blob.add(0, memoryview(b"short, so it cannot be told whether it is the last"))
+        blob.add(0, memoryview(b"short, so the server cannot know whether it is the last"))
     office.transfers.suspend(blob)
     assert not staged(office)
     assert office.transfers.resume(alice, SALT) == NOTHING
@@ -209,7 +207,7 @@ def test_too_many_uploads_at_once_are_refused(
     assert at.resume(alice, SALT)[0].segments == 1  # no segment was lost
 
 
-def test_what_nobody_goes_on_with_is_deleted_after_a_day(
+def test_an_upload_that_is_not_resumed_is_deleted_after_a_day(
     office: Services, alice: Principal, clock: Clock
 ) -> None:
     office.transfers.suspend(begun(office.transfers, alice, 2))
@@ -221,7 +219,7 @@ def test_what_nobody_goes_on_with_is_deleted_after_a_day(
         assert path.exists() == there
 
 
-def test_what_is_kept_of_somebody_goes_with_them(office: Services, alice: Principal) -> None:
+def test_kept_uploads_are_deleted_with_their_user(office: Services, alice: Principal) -> None:
     office.transfers.suspend(begun(office.transfers, alice, 2))
     office.people.remove("alice")
     assert not staged(office)

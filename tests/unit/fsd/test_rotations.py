@@ -115,7 +115,7 @@ def test_a_secret_that_does_not_open_stops_it_all(database, home, peopled):
     assert set(secrets(home, database)) == {"alice", "bob"}
 
 
-def test_it_waits_for_nobody_who_uses_the_key(database, home, peopled):
+def test_a_master_key_rotation_is_refused_while_the_keys_are_in_use(database, home, peopled):
     for held in (home.lock(), home.maintenance(), home.keys()):
         with held, pytest.raises(HomeBusyError):
             rotate(home, database)
@@ -161,7 +161,7 @@ def test_a_host_key_whose_change_was_interrupted_stays(home, before):
 @pytest.mark.parametrize(
     "change", [lambda data: data[:-1], lambda _: b"", lambda data: data + b"x"]
 )
-def test_damaged_statements_are_told(home, change):
+def test_damaged_statements_are_reported(home, change):
     HostKeys(home).rotate(TIME_MS)
     path = home.path / "host.moves"
     path.write_bytes(change(path.read_bytes()))

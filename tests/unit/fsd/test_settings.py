@@ -37,7 +37,7 @@ def fields(owner: object, above: str = "") -> set[str]:
     for one in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, one.name)
         parted = dataclasses.is_dataclass(value)
-        parts = ("logins", "door", "ssh", "person", "uploads", "keep", "quota", "drops")
+        parts = ("logins", "door", "ssh", "person", "uploads", "keep", "quota", "drops", "hooks")
         if parted and one.name in parts:
             found |= fields(value, f"{above}{one.name}.")
         else:
@@ -140,7 +140,7 @@ def test_a_file_that_was_named_may_name_the_home_and_must_be_there(tmp_path, fil
         ("door = 5", "'door' is not a setting"),
     ],
 )
-def test_a_wrong_setting_is_told_with_its_line_its_value_and_what_is_allowed(file, text, words):
+def test_a_wrong_setting_is_reported_with_line_value_and_allowed_values(file, text, words):
     with pytest.raises(BadSettingError, match=words) as refusal:
         of_file(file, text).checked()
     assert str(file) in refusal.value.sentence
@@ -148,7 +148,7 @@ def test_a_wrong_setting_is_told_with_its_line_its_value_and_what_is_allowed(fil
 
 
 @pytest.mark.parametrize("text", ["listen = ", "[login", "a = 1\na = 2", b"\xff\xfe"])
-def test_what_is_no_toml_is_one_sentence_with_the_line(file, text):
+def test_invalid_toml_is_one_sentence_with_the_line(file, text):
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(BadSettingError, match=r"line \d|end of document|UTF-8"):
         load(Wanted(config=file))

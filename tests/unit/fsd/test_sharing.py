@@ -117,7 +117,10 @@ def sees_nothing(shared: SharedFolder, person: ServiceUser) -> None:
     for ask in REFUSED.values():
         with pytest.raises(NotFoundError):
             ask(shared, person)
-    assert office.sharing.members(who, [shared.node, hers(shared).node]).lists == []
+    for nodes in ([shared.node], [hers(shared).node], [person.root.node, shared.node]):
+        with pytest.raises(NotFoundError):
+            office.sharing.members(who, nodes)
+    assert office.changes.states(who, [shared.node, hers(shared).node]).states == [None, None]
     assert fetched_by(office, who, [hers(shared)]) == [None]
     assert next(office.sharing.with_me(who, GetShares("", 0))).shares == []
     assert next(office.sharing.with_me(who, GetShares("alice", 0))).shares == []
@@ -131,6 +134,8 @@ def sees_it(shared: SharedFolder, person: ServiceUser) -> None:
     listed, end = listing_of(office, who, shared.node)
     assert found.manifests == listed
     assert found.state == end.state == shared.state.signed
+    asked = [content.node, shared.node, NOBODYS, shared.node]
+    assert office.changes.states(who, asked).states == [None, end.state, None, end.state]
     reader, size = office.transfers.open(who, content.node, content.root)
     room = bytearray(size + 1)
     assert reader.readinto(memoryview(room)) == size == len(BLOB)
@@ -151,7 +156,7 @@ def test_a_stranger_finds_nothing_whatever_is_asked(shared, bob, carol):
 
 @pytest.mark.one_database
 @pytest.mark.parametrize("name", ["lookup", "list", "download", "share", "leave"])
-def test_what_is_not_there_and_what_one_may_not_see_are_told_in_the_same_words(shared, bob, name):
+def test_a_missing_and_an_invisible_file_give_the_same_error(shared, bob, name):
     nowhere = SharedFolder(
         shared.office,
         shared.owner,
@@ -214,13 +219,13 @@ def test_a_file_is_shared_on_its_own(office, alice, bob, shared):
 
 @pytest.mark.one_database
 def test_too_many_lists_at_once_are_refused(office, alice):
-    office.sharing.members(alice.who, [NOBODYS] * MAX_PATH_PARTS)
+    office.sharing.members(alice.who, [alice.root.node] * MAX_PATH_PARTS)
     with pytest.raises(RemoteProtocolError):
-        office.sharing.members(alice.who, [NOBODYS] * (MAX_PATH_PARTS + 1))
+        office.sharing.members(alice.who, [alice.root.node] * (MAX_PATH_PARTS + 1))
 
 
 @pytest.mark.parametrize("owner", ["nobody", "ali\0ce", "bob", "\x1b[2J"])
-def test_of_somebody_who_shares_nothing_there_is_nothing(office, shared, bob, owner):
+def test_a_user_without_shares_has_none_to_show(office, shared, bob, owner):
     shared.share((bob, Role.READER))
     (answer,) = office.sharing.with_me(bob.who, GetShares(owner, 0))
     assert (answer.shares, answer.more) == ([], False)
@@ -281,7 +286,7 @@ def test_a_writer_changes_it_and_what_is_put_is_the_owners(office, shared, alice
     assert len(listing_of(office, alice.who, shared.node)[0]) == 2
 
 
-def test_a_writer_who_was_too_late_is_told_how_it_is_now(shared, alice, bob):
+def test_a_late_writer_gets_the_present_state(shared, alice, bob):
     shared.share((bob, Role.WRITER))
     late = shared.put(bob, "theirs")
     shared.send(alice, shared.put(alice, "sooner"))
@@ -306,7 +311,7 @@ def test_a_large_file_that_a_writer_uploaded_before_is_the_owners_then(office, s
     assert office.people.show("bob").stored_bytes == 0
 
 
-def test_nobody_signs_for_somebody_else(office, shared, alice, bob):
+def test_a_signature_in_another_persons_name_is_refused(office, shared, alice, bob):
     shared.share((bob, Role.WRITER))
     ask = shared.put(alice, "as alice")
     with pytest.raises(SignatureError):
@@ -318,7 +323,7 @@ def test_nobody_signs_for_somebody_else(office, shared, alice, bob):
         office.files.commit(bob.who, signed_by_bob)
 
 
-def test_a_writer_shares_it_with_nobody(office, shared, bob, carol):
+def test_a_writer_cannot_share_it(office, shared, bob, carol):
     shared.share((bob, Role.WRITER))
     by_bob = shared.list_of(
         (carol, Role.READER),
@@ -352,7 +357,7 @@ def test_nothing_moves_from_one_persons_tree_to_anothers(office, shared, alice, 
 # --- concurrency
 
 
-def test_who_is_on_the_list_no_more_sees_nothing_at_once(shared, bob, carol):
+def test_a_person_removed_from_the_list_loses_access_at_once(shared, bob, carol):
     shared.share((bob, Role.WRITER), (carol, Role.READER))
     shared.renew((carol, Role.READER))
     sees_nothing(shared, bob)
@@ -368,7 +373,7 @@ def test_a_writer_who_is_made_a_reader_changes_nothing_any_more(shared, bob):
     assert shared.send(bob, shared.put(bob, "theirs")) == Done()
 
 
-def test_who_leaves_sees_nothing_and_the_owner_is_told(office, shared, alice, bob, carol):
+def test_a_member_who_leaves_loses_access_and_the_owner_sees_it(office, shared, alice, bob, carol):
     shared.share((bob, Role.WRITER), (carol, Role.READER))
     assert office.sharing.leave(bob.who, shared.node) == Done()
     sees_nothing(shared, bob)
@@ -379,14 +384,14 @@ def test_who_leaves_sees_nothing_and_the_owner_is_told(office, shared, alice, bo
     assert own.tokens == [alice.root.token("shared")]
 
 
-def test_who_has_left_can_be_given_it_again(office, shared, bob):
+def test_a_former_member_can_be_added_again(office, shared, bob):
     shared.share((bob, Role.READER))
     office.sharing.leave(bob.who, shared.node)
     shared.share((bob, Role.READER))
     sees_it(shared, bob)
 
 
-def test_nobody_leaves_twice_or_what_is_shared_further_up(office, shared, bob):
+def test_a_member_cannot_leave_twice_or_below_the_shared_node(office, shared, bob):
     shared.share((bob, Role.READER))
     below = folder_in(shared, "below")
     with pytest.raises(NotFoundError):
@@ -396,7 +401,7 @@ def test_nobody_leaves_twice_or_what_is_shared_further_up(office, shared, bob):
         office.sharing.leave(bob.who, shared.node)
 
 
-def test_what_is_removed_is_shared_with_nobody(office, shared, alice, bob):
+def test_removed_nodes_are_shared_with_no_one(office, shared, alice, bob):
     shared.share((bob, Role.READER))
     token = alice.root.token("shared")
     alice.entries = alice.entries.remove(token)
@@ -410,9 +415,7 @@ def test_what_is_removed_is_shared_with_nobody(office, shared, alice, bob):
     assert next(office.sharing.mine(alice.who)).shared == []
 
 
-def test_who_enrols_after_a_reset_is_given_nothing_that_the_old_keys_were(
-    office, shared, bob, clock
-):
+def test_an_enrolment_after_a_reset_gets_no_earlier_grant(office, shared, bob, clock):
     shared.share((bob, Role.WRITER))
     office.people.reset_keys("bob")
     clock.forward(60)
@@ -421,7 +424,7 @@ def test_who_enrols_after_a_reset_is_given_nothing_that_the_old_keys_were(
     sees_nothing(shared, new)
 
 
-def test_who_is_removed_and_added_again_is_somebody_else(office, shared, bob, enrolled):
+def test_a_user_removed_and_added_again_is_another_person(office, shared, bob, enrolled):
     shared.share((bob, Role.WRITER))
     office.people.remove("bob")
     sees_nothing(shared, enrolled("bob"))
@@ -564,7 +567,7 @@ def test_a_key_sealed_to_what_are_not_the_persons_keys_is_refused(shared, bob):
         shared.share((other, Role.READER))
 
 
-def test_nobody_is_a_member_who_is_not_there_or_owns_it(office, shared, alice, bob):
+def test_an_unknown_user_or_the_owner_cannot_be_a_member(office, shared, alice, bob):
     dave = ServiceUser(identity("dave"), bob.otp)
     with pytest.raises(NotFoundError):
         shared.share((dave, Role.READER))
@@ -575,7 +578,7 @@ def test_nobody_is_a_member_who_is_not_there_or_owns_it(office, shared, alice, b
         shared.share((alice, Role.READER))
 
 
-def test_who_is_disabled_is_not_given_anything_but_keeps_what_was(office, shared, bob, carol):
+def test_a_disabled_user_gets_no_new_share_and_keeps_existing_ones(office, shared, bob, carol):
     shared.share((bob, Role.READER))
     for name in ("bob", "carol"):
         office.people.set_disabled(name, disabled=True)
@@ -643,7 +646,7 @@ def test_a_node_takes_one_new_key_at_a_time(shared, generation, bob):
             shared.send(shared.owner, ask)
 
 
-def test_a_new_node_begins_with_its_first_key(shared, alice):
+def test_a_new_node_starts_with_its_first_key(shared, alice):
     ask = shared.put(alice, "new", generation=2, former=os.urandom(60))
     with pytest.raises(RemoteProtocolError):
         shared.send(alice, ask)
@@ -688,6 +691,7 @@ def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared
         former=second.seal_former(fixed_keys.Seeded("former")),
         author="bob",
         author_key=bob.identity.signing.public,
+        log_head=bob.log_head,
     )
     made = sign_manifest(bob.identity.signing, body)
     entries = shared.entries.put(FolderEntry(body.token, below.node, made.hash))
@@ -695,7 +699,7 @@ def test_a_writer_cannot_give_what_is_shared_on_its_own_a_new_key(office, shared
         shared.next_state(bob, entries).signed,
         below.next_state(bob, below.entries, generation=2).signed,
     ]
-    with pytest.raises(NotAllowedError, match="its owner"):
+    with pytest.raises(NotAllowedError, match="Only the owner"):
         office.files.commit(bob.who, Commit(states, [made.signed], [], [], []))
 
 

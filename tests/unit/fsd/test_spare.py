@@ -1,12 +1,18 @@
+"""Pools of threads: those that run from the start, and spare ones that work while idle."""
+
 from __future__ import annotations
 
+import sys
+import threading
 from contextvars import ContextVar
 from hashlib import sha256
+from pathlib import Path
 from threading import Event, get_ident
 
 import pytest
 
-from fsd.workers import IdleWorkers
+from fsd.workers import IdleWorkers, started_pool
+from tests.support.confined import in_child
 
 known: ContextVar[str] = ContextVar("known", default="nothing")
 
@@ -75,3 +81,33 @@ def test_work_has_ended_when_what_was_done_beside_it_fails(count: int) -> None:
         spare.beside(work, fail)
     assert done.is_set() == bool(count)
     spare.close()
+
+
+def threads_named(name: str) -> int:
+    return sum(thread.name.startswith(name) for thread in threading.enumerate())
+
+
+def test_all_threads_of_a_pool_run_from_the_start() -> None:
+    pool = started_pool(5, "test-pool")
+    assert threads_named("test-pool") == 5
+    pool.shutdown()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory cannot be limited here")
+def test_a_pool_whose_threads_cannot_be_started_leaves_none() -> None:
+    import resource
+
+    def limit() -> None:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        most = pages * resource.getpagesize() + (100 << 20)  # a thread reserves 8 MiB
+        resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+
+    def start() -> int:
+        with pytest.raises(MemoryError):
+            started_pool(500, "test-pool")
+        for thread in threading.enumerate():
+            if thread.name.startswith("test-pool"):
+                thread.join()
+        return threads_named("test-pool")
+
+    assert in_child(limit, start) == 0

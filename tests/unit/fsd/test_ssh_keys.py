@@ -13,7 +13,7 @@ from fsproto import crypto
 from fsproto.errors import IntegrityError
 
 
-def test_there_are_none_until_the_door_is_opened_and_then_always_the_same(home):
+def test_ssh_host_keys_are_made_when_the_listener_is_first_enabled_and_then_stay(home):
     assert ssh_host_keys(home) == []
     home.prepare_ssh()
     made = [(key.kind, key.fingerprint) for key in ssh_host_keys(home)]
@@ -55,7 +55,7 @@ def test_keys_of_another_sshd_can_be_put_in_their_place(home):
 @pytest.mark.parametrize(
     "damage", [b"", b"not a key", b"-----BEGIN OPENSSH PRIVATE KEY-----\n\xff"]
 )
-def test_a_damaged_one_is_told_by_its_name(home, damage):
+def test_a_damaged_one_is_reported_by_its_name(home, damage):
     home.prepare_ssh()
     (home.path / SSH_KEYS[1]).write_bytes(damage)
     with pytest.raises(IntegrityError, match=SSH_KEYS[1]):

@@ -80,7 +80,7 @@ def test_one_key_can_be_bound_to_sessions_of_two_people(office, alice, clock):
     assert ssh.with_key("bob", KEY, ADDRESS).session_id == theirs.session_id
 
 
-def test_a_code_of_one_door_is_refused_at_the_other(office, alice, clock):
+def test_a_code_of_one_listener_is_refused_at_the_other(office, alice, clock):
     ssh, code = office.accounts.ssh, alice.code(clock())
     office.accounts.login(alice.login(code), CHANNEL, ADDRESS)
     with pytest.raises(LoginRefused):
@@ -93,7 +93,7 @@ def test_a_code_of_one_door_is_refused_at_the_other(office, alice, clock):
         ssh.with_code("alice", f" {following} ", KEY, ADDRESS)
 
 
-def test_a_code_replayed_from_elsewhere_is_told_to_the_person(office, alice, clock):
+def test_a_code_replayed_from_another_network_causes_a_notice(office, alice, clock):
     code = alice.code(clock())
     office.accounts.login(alice.login(code), CHANNEL, ADDRESS)
     with pytest.raises(LoginRefused):
@@ -127,7 +127,7 @@ def test_whatever_is_wrong_it_is_refused_and_recorded_and_no_code_is_lost(
         ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
 
 
-def test_a_recovery_code_lets_in_once(office, alice):
+def test_a_recovery_code_logs_in_once(office, alice):
     (code, *_) = office.access.recovery_codes("alice")
     office.accounts.ssh.with_code("alice", code, KEY, ADDRESS)
     with pytest.raises(LoginRefused):
@@ -189,7 +189,7 @@ def test_a_session_that_moves_is_recorded(office, alice, clock):
     ]
 
 
-def test_a_session_that_begins_elsewhere_is_told_to_the_person(office, alice, clock):
+def test_a_session_from_another_network_causes_a_notice(office, alice, clock):
     ssh = office.accounts.ssh
     ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)  # the address of the enrolment
     _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
@@ -206,9 +206,7 @@ def test_the_ticket_of_no_native_login_is_that_of_a_session_over_ssh(office, ali
             office.accounts.login(alice.login(ticket=ticket), CHANNEL, ADDRESS)
 
 
-def test_who_used_a_code_over_ssh_logs_in_inside_without_another_but_not_without_the_key(
-    office, alice, clock
-):
+def test_a_code_used_over_ssh_allows_a_native_login_with_the_key_alone(office, alice, clock):
     bob = office.add("bob")
     bob.enrol(office, clock(), -1)
     entered = office.accounts.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
@@ -225,7 +223,7 @@ def test_who_used_a_code_over_ssh_logs_in_inside_without_another_but_not_without
     assert who.user == "alice"
 
 
-def test_strangers_who_guess_shut_the_ssh_door_for_an_account_and_never_the_native_one(
+def test_guesses_without_the_key_lock_the_ssh_listener_and_not_the_native_one(
     office, alice, clock, strict
 ):
     for number in range(5):
@@ -241,7 +239,7 @@ def test_strangers_who_guess_shut_the_ssh_door_for_an_account_and_never_the_nati
     strict.ssh.with_code("alice", alice.code(clock(), 1), KEY, ADDRESS)
 
 
-def test_the_administrator_opens_the_ssh_door_again(office, alice, clock, strict):
+def test_the_administrator_unlocks_the_ssh_listener(office, alice, clock, strict):
     for _ in range(5):
         with pytest.raises(LoginRefused):
             strict.ssh.with_code("alice", "wrong", KEY, ADDRESS)
@@ -249,7 +247,7 @@ def test_the_administrator_opens_the_ssh_door_again(office, alice, clock, strict
     strict.ssh.with_code("alice", alice.code(clock()), KEY, ADDRESS)
 
 
-def test_guesses_over_ssh_are_held_up_like_those_of_any_stranger(office, alice, clock):
+def test_guesses_over_ssh_are_throttled_like_native_ones(office, alice, clock):
     for _ in range(5):
         with pytest.raises(LoginRefused):
             office.accounts.ssh.with_code("alice", "wrong", KEY, ELSEWHERE)
@@ -259,7 +257,7 @@ def test_guesses_over_ssh_are_held_up_like_those_of_any_stranger(office, alice, 
 
 
 @pytest.mark.parametrize("user", ["a" * 65_536, "nul\0", "", "../alice", "\N{GRINNING FACE}"])
-def test_a_name_that_nobody_can_have_goes_nowhere(office, user):
+def test_an_impossible_name_is_refused_and_not_recorded(office, user):
     with pytest.raises(LoginRefused):
         office.accounts.ssh.with_code(user, "123456", KEY, ADDRESS)
     assert office.accounts.ssh.with_key(user, KEY, ADDRESS) is None

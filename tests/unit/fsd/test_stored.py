@@ -44,7 +44,7 @@ def writer(office: Services, clock: Clock, policy: QuotaPolicy, keep_days: float
 
 
 def counts(office: Services) -> tuple[Stored, Stored]:
-    """Return the count that is kept of alice's tree, and the exact one."""
+    """Return the stored count of alice's tree, and the exact count."""
     with office.database.read() as db:
         owner = db.scalars(select(User.id).where(User.name == "alice")).one()
         row = quotas.get(db, owner)
@@ -162,7 +162,24 @@ def test_older_versions_and_removed_files_have_a_limit_of_their_own(office, cloc
     assert counts(office)[1].kept_bytes == 150 * KB
 
 
-def test_whoever_takes_over_a_tree_gets_its_counts(office, clock):
+def test_what_is_deleted_for_good_no_longer_counts(office, clock):
+    alice = writer(office, clock, QuotaPolicy(most_bytes=100 * KB, kept_times=2))
+    alice.write("f", b"x" * 50 * KB)
+    for number in range(4):
+        alice.write("g", bytes([number]) * 50 * KB)
+    alice.remove("g")
+    assert counts(office)[0].kept_bytes == 200 * KB
+    with pytest.raises(QuotaError, match="of older versions and removed files"):
+        alice.remove("f")
+    alice.forget("g")
+    known, exact = counts(office)
+    assert known.nodes == exact.nodes == 2
+    assert known.kept_bytes == exact.kept_bytes == 0
+    assert 0 < exact.record_bytes <= known.record_bytes
+    alice.remove("f")
+
+
+def test_the_counts_of_a_tree_move_to_its_new_holder(office, clock):
     alice = writer(office, clock, QuotaPolicy())
     office.add("bob").enrol(office, clock())
     alice.write("f", b"x")
@@ -172,7 +189,7 @@ def test_whoever_takes_over_a_tree_gets_its_counts(office, clock):
     assert shown.stored.nodes == 3
 
 
-# --- uploads that were not finished
+# --- unfinished uploads
 
 
 def test_interrupted_uploads_take_room_in_the_quota(office, clock):

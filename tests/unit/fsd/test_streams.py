@@ -11,6 +11,7 @@ import pytest
 
 from fsd.net.segments import TURN_BYTES, Failed, SegmentReceiver, Take
 from fsd.net.transport import Transport
+from fsd.net.waiting import WaitingBytes
 from fsd.workers import IdleWorkers
 from fsproto.errors import FsError, OutOfSpaceError
 from fsproto.limits import SEGMENT_SIZE
@@ -49,7 +50,7 @@ async def _received(
     client, server = opened()
     near, far = socket.socketpair()
     far.setblocking(False)
-    line, threads = Transport(far, server, 30.0), IdleWorkers(spare)
+    line, threads = Transport(far, server, 30.0, WaitingBytes(None, 0)), IdleWorkers(spare)
     incoming = SegmentReceiver(line, server, take, threads)
     told: list[Failed] = []
     events: list[Event] = []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fsd.services.files import tree_cache
+from fsd.services.files.commit_checks import check_sizes
 from fsd.services.files.tree_cache import TreeCache
+from fsproto.errors import NotAllowedError
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.types import Hash, NodeId, Token
 from tests.support.fixed_keys import stretch
@@ -28,6 +32,16 @@ def test_the_trees_used_longest_ago_make_room_by_their_nodes(monkeypatch):
     assert cache.get(a, STATE) is tree_a
     cache.put(c, STATE, tree_c)
     assert [cache.get(folder, STATE) for folder in (a, b, c)] == [tree_a, None, tree_c]
+
+
+def test_a_folder_does_not_grow_beyond_its_limit_and_may_shrink_from_above():
+    (folder, small), (_, large) = tree("a", 10), tree("a", 11)
+    check_sizes({}, {folder: small}, most=10)
+    check_sizes({folder: large}, {folder: large}, most=10)
+    check_sizes({folder: tree("a", 12)[1]}, {folder: large}, most=10)
+    for old in ({}, {folder: small}):
+        with pytest.raises(NotAllowedError, match="at most 10 entries"):
+            check_sizes(old, {folder: large}, most=10)
 
 
 def test_a_tree_that_is_larger_than_all_should_be_is_kept_alone(monkeypatch):

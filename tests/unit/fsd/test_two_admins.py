@@ -56,7 +56,7 @@ def test_of_those_who_add_overlapping_lists_one_does_and_the_others_change_nothi
     assert events(office, "user-added") == 3
 
 
-def test_of_those_who_remove_somebody_one_does(office, clock):
+def test_of_several_concurrent_removals_of_a_user_one_succeeds(office, clock):
     alice = office.add("alice")
     alice.enrol(office, clock())
     alice.put(office, "small", b"x" * 9)
@@ -68,7 +68,7 @@ def test_of_those_who_remove_somebody_one_does(office, clock):
     assert events(office, "user-removed") == 1
 
 
-def test_who_is_changed_while_they_are_removed_is_gone_or_was_not_there(office, clock):
+def test_a_user_changed_during_the_removal_is_gone_or_was_not_there(office, clock):
     for _ in range(5):
         alice = office.add("alice")
         alice.enrol(office, clock())

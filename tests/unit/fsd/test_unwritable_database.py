@@ -115,7 +115,7 @@ def test_sessions_continue_while_another_program_locks_the_database(office, alic
         assert who.user == "alice"
         assert office.accounts.ssh.with_key("alice", KEY, ELSEWHERE) is not None
     assert time.monotonic() - started < SOON_S
-    # Later changes wait as long as before.
+    # Later changes wait for the same time as before.
     office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ELSEWHERE)
     assert last_use(office) == clock()
 

@@ -7,18 +7,24 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from fsd.audit.events import AuditEvent
 from fsd.blobs.janitor import Janitor
 from fsd.policies import KeepPolicy
 from fsd.services.files.commits import FileService
-from fsd.services.files.history import HistoryService
 from fsd.store import schema
+from fsd.store.repos import nodes
 from fsd.store.repos import versions as queries
-from fsproto.errors import BadSettingError, NotFoundError, RemoteProtocolError
+from fsproto.errors import BadSettingError, NotAllowedError, NotFoundError, RemoteProtocolError
+from fsproto.keys.grants import Role
+from fsproto.messages.files import Commit, Removal
+from fsproto.messages.history import Forgotten
+from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
-from fsproto.sealed.manifest import sign_manifest
+from fsproto.sealed.manifest import Manifest, sign_manifest
 from fsproto.types import NO_HASH
 from tests.support.reading import listing_of
-from tests.support.services import Services
+from tests.support.services import Services, audited
+from tests.support.shared_folder import file_of, make_folder
 from tests.support.writers import Writer
 
 pytestmark = pytest.mark.both_databases
@@ -120,7 +126,7 @@ def test_only_content_of_the_very_file_becomes_its_newest_again(office, clock):
         alice.commit("h", old, [])
 
 
-def test_content_that_is_kept_no_more_cannot_be_made_the_newest(office, clock):
+def test_content_that_is_no_longer_kept_cannot_be_made_the_newest(office, clock):
     alice = writer(office, clock, KeepPolicy(keep_versions=1))
     for blob in (b"one", b"two", b"three"):
         alice.write("f", blob)
@@ -143,7 +149,7 @@ def test_the_janitor_follows_when_fewer_are_to_be_kept(office, clock):
 # --- removed
 
 
-def test_what_was_removed_is_kept_for_its_days_and_then_deleted(office, clock):
+def test_a_removed_node_is_kept_for_its_days_and_then_deleted(office, clock):
     alice = writer(office, clock, KeepPolicy(keep_removed_days=2))
     root = alice.write("f", LARGE)
     alice.write("g", LARGE + b"g")
@@ -208,19 +214,107 @@ def test_it_can_be_brought_back_with_what_it_was(office, clock):
     assert alice.can_be_had("f", first)
 
 
-def test_nobody_else_brings_it_back_or_looks_at_it(office, clock):
+# --- deleted for good by the owner
+
+
+def test_the_owner_deletes_removed_nodes_with_all_their_contents(office, clock):
+    alice = writer(office, clock, KeepPolicy())
+    first = alice.write("f", LARGE)
+    alice.write("f", LARGE + b"2")
+    alice.write("g", LARGE + b"g")
+    alice.remove("f")
+    alice.remove("g")
+    alice.forget("f")
+    assert alice.removed() == ["g"]
+    assert not alice.can_be_had("f", first)
+    assert in_the_store(office) == 1
+    with pytest.raises(NotFoundError):
+        alice.history("f")
+    alice.forget("f", "g")  # the answer of the first request may have been lost
+    assert alice.removed() == []
+    assert in_the_store(office) == 0
+    assert audited(office, AuditEvent.TRASH_EMPTIED) == [
+        ("trash-emptied", "alice", "1 file or folder"),
+        ("trash-emptied", "alice", "1 file or folder"),
+    ]
+
+
+def test_present_and_restored_nodes_stay(office, clock):
+    alice = writer(office, clock, KeepPolicy())
+    alice.write("present", b"one")
+    alice.forget("present")
+    alice.write("back", b"two")
+    alice.remove("back")
+    alice.commit("back", alice.chains["back"][-1].body.content, [])
+    alice.forget("back")
+    alice.remove("back")
+    seen_before = Forgotten(alice.node("back"), 1)
+    office.histories.forget(alice.person.who, [seen_before])
+    assert alice.removed() == ["back"]
+    assert [one.body.node for one in alice.chains["present"]] == [alice.node("present")]
+    entries = listing_of(office, alice.person.who, alice.person.root.node)[0]
+    assert len(entries) == 1
+
+
+def test_what_was_removed_from_a_deleted_folder_goes_with_it(office, clock):
+    alice = writer(office, clock, KeepPolicy())
+    made = make_folder(office, alice.person)
+    made.send(alice.person, ask := made.put(alice.person, "f"))
+    without = made.next_state(alice.person, PrefixTree())
+    token = unpack(ask.manifests[0].payload, Manifest).token
+    made.send(alice.person, Commit([without.signed], [], [Removal(made.node, token)], [], []))
+    assert len(office.histories.removed(alice.person.who, made.node, 0).gone) == 1
+    alice.chains["folder"] = [made.manifest]
+    alice.remove("folder")
+    named = Forgotten(made.node, made.manifest.body.version)
+    office.histories.forget(alice.person.who, [named])
+    with office.database.read() as db:
+        assert nodes.get(db, made.node) is None
+        assert nodes.get(db, file_of(ask)[0]) is None
+
+
+def test_a_writer_may_restore_but_not_delete_for_good(office, clock):
+    alice = writer(office, clock, KeepPolicy())
+    bob = office.add("bob")
+    bob.enrol(office, clock())
+    made = make_folder(office, alice.person)
+    made.share((bob, Role.WRITER))
+    made.send(bob, ask := made.put(bob, "f"))
+    token = unpack(ask.manifests[0].payload, Manifest).token
+    without = made.next_state(bob, PrefixTree())
+    made.send(bob, Commit([without.signed], [], [Removal(made.node, token)], [], []))
+    named = [Forgotten(file_of(ask)[0], 1)]
+    with pytest.raises(NotAllowedError, match="Only the owner"):
+        office.histories.forget(bob.who, named)
+    assert len(office.histories.removed(bob.who, made.node, 0).gone) == 1
+    office.histories.forget(alice.person.who, named)
+    assert office.histories.removed(bob.who, made.node, 0).gone == []
+
+
+def test_at_most_a_hundred_are_named_at_once(office, clock):
+    alice = writer(office, clock, KeepPolicy())
+    alice.write("f", b"one")
+    alice.remove("f")
+    with pytest.raises(RemoteProtocolError):
+        office.histories.forget(alice.person.who, [Forgotten(alice.node("f"), 1)] * 101)
+    assert alice.removed() == ["f"]
+
+
+def test_another_user_can_neither_restore_nor_see_it(office, clock):
     alice = writer(office, clock, KeepPolicy())
     bob = writer(office, clock, KeepPolicy(), "bob")
     root = alice.write("f", b"one")
     alice.remove("f")
     assert bob.person.principal is not None
-    histories = HistoryService(office.database)
+    histories = office.histories
     with pytest.raises(NotFoundError):
         histories.removed(bob.person.principal, alice.person.root.node, 0)
     with pytest.raises(NotFoundError):
         next(histories.of_node(bob.person.principal, alice.node("f"), 9))
     with pytest.raises(NotFoundError):
         office.transfers.open(bob.person.principal, alice.node("f"), root)
+    with pytest.raises(NotFoundError):
+        histories.forget(bob.person.principal, [Forgotten(alice.node("f"), 1)])
     bob.chains["f"] = alice.chains["f"]
     body = replace(bob.body("f", alice.chains["f"][-1].body.content), node=alice.node("f"))
     signed = sign_manifest(bob.person.identity.signing, body)
@@ -243,7 +337,7 @@ def test_nodes_that_were_removed_do_not_count_but_their_bytes_do(office, clock):
 
 
 @pytest.mark.parametrize("act", ["remove", "reset_keys"])
-def test_whoever_goes_takes_all_that_was_kept_along(office, clock, act):
+def test_kept_data_is_deleted_with_its_user(office, clock, act):
     alice = writer(office, clock, KeepPolicy())
     for number in range(3):
         alice.write("f", LARGE + b"%d" % number)

@@ -82,7 +82,7 @@ def test_ed25519_is_that_of_rfc_8032():
 
 
 @pytest.mark.parametrize("public", [b"", bytes(31), bytes(32), b"\xff" * 32, bytes(33)])
-def test_no_signature_verifies_under_what_is_no_key(public: bytes):
+def test_no_signature_verifies_under_an_invalid_key(public: bytes):
     for signature in (b"", bytes(64), bytes(63), bytes(65)):
         with pytest.raises(CryptoError):
             crypto.verify(public, signature, b"anything")
@@ -194,7 +194,7 @@ RSA_OID = h("06092a864886f70d010101")
 
 
 @pytest.mark.parametrize("at", range(2, len(RSA_OID)))
-def test_a_key_of_an_algorithm_nobody_knows_is_refused(at: int):
+def test_a_key_of_an_unknown_algorithm_is_refused(at: int):
     key = rsa_key("host")
     other = bytearray(RSA_OID)
     other[at] ^= 2
@@ -205,7 +205,7 @@ def test_a_key_of_an_algorithm_nobody_knows_is_refused(at: int):
 
 
 @pytest.mark.parametrize("damaged", [b"", b"\x30", b"not a key"])
-def test_what_is_no_rsa_key_is_refused(damaged: bytes):
+def test_an_invalid_rsa_key_is_refused(damaged: bytes):
     with pytest.raises(CryptoError):
         crypto.RsaKey(damaged)
     with pytest.raises(CryptoError):

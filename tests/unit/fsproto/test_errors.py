@@ -39,7 +39,7 @@ def test_every_documented_exit_status_is_used():
     assert {cls.exit_status for cls in OURS} == EXIT_STATUSES
 
 
-def test_a_class_begins_with_the_sentence_a_person_reads():
+def test_the_docstring_of_an_error_starts_with_its_sentence():
     for cls in OURS:
         assert cls.__doc__ is not None, cls.__name__
         sentence = cls.__doc__.splitlines()[0]
@@ -55,10 +55,18 @@ def test_a_hint_is_a_sentence_too():
 
 def test_an_error_comes_back_from_the_wire_as_it_was_said():
     for cls in OURS:
-        said = cls("This is what happened.")
-        heard = from_wire(said.code, said.sentence)
-        assert type(heard) is cls, cls.__name__
-        assert heard.sentence == said.sentence, cls.__name__
+        for said in (cls("This is what happened."), cls("This is what happened.", hint="Do it.")):
+            told = failure(said) if cls is not FsError else Failure(cls.code, said.sentence, "", 0)
+            heard = from_wire(told.code, told.sentence, told.hint)
+            assert type(heard) is cls, cls.__name__
+            assert heard.sentence == said.sentence, cls.__name__
+            if cls is not FsError:
+                assert heard.hint == said.hint, cls.__name__
+
+
+def test_a_hint_of_the_class_is_not_sent():
+    for cls in OURS:
+        assert failure(cls("This is what happened.")).hint == "", cls.__name__
 
 
 def test_an_error_without_a_sentence_has_that_of_its_class():
@@ -72,18 +80,19 @@ def test_an_unknown_code_is_an_internal_error():
     assert heard.sentence == "Something new."
 
 
-def test_an_error_is_told_to_a_peer_by_code_and_sentence():
+def test_an_error_reaches_the_peer_with_its_hint_and_its_time():
     for cls in OURS:
-        said = cls("This is what happened.", hint="Only for whoever sits here.")
+        said = cls("This is what happened.", hint="This helps.")
+        said.again_ms = 1_800_000_000_000
         told = failure(said)
-        expected = Failure(cls.code, said.sentence)
+        expected = Failure(cls.code, said.sentence, "This helps.", 1_800_000_000_000)
         assert told == (failure(InternalError()) if cls is FsError else expected), cls.__name__
         assert decode(encode(told)) == told, cls.__name__
 
 
-def test_of_what_was_unexpected_a_peer_learns_nothing_but_that_it_was():
+def test_a_peer_learns_nothing_about_an_unexpected_error():
     told = failure(FsError("KeyError: 'a name that is nobody's business'"))
-    assert told == Failure(InternalError.code, InternalError().sentence)
+    assert told == Failure(InternalError.code, InternalError().sentence, "", 0)
 
 
 def test_a_given_hint_takes_the_place_of_the_default():

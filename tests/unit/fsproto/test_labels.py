@@ -46,9 +46,9 @@ KINDS = {
         "EXPORT",
         "SERVER_OTP_SECRET",
     },
-    "derived from an identity": {"JOURNAL"},
+    "derived from an identity": {"JOURNAL", "SYNC_STATE"},
     "derived from a public bundle": {"SAFETY_NUMBER"},
-    "names of a client's own files": {"UNFINISHED"},
+    "names of a client's own files": {"UNFINISHED", "SYNC_PAIR"},
     "the server's own": {
         "SERVER_AUDIT_ENTRY",
         "SERVER_AUDIT_HEAD",
@@ -69,7 +69,7 @@ def test_no_label_is_used_for_two_things():
     assert len(set(LABELS.values())) == len(LABELS)
 
 
-def test_no_label_begins_with_another_of_its_kind():
+def test_no_label_is_the_start_of_another_of_its_kind():
     clashes = [
         (kind, one, other)
         for kind in KINDS

@@ -61,7 +61,7 @@ def test_the_metadata_of_the_longest_name_fits():
     assert len(sealed) <= limits.MAX_METADATA
 
 
-def test_a_node_can_be_sealed_anew_to_all_of_the_largest_share_in_one_commit():
+def test_a_node_can_be_sealed_again_to_the_largest_share_in_one_commit():
     users = [f"{number:064}" for number in range(limits.MAX_GROUP)]
     groups = ["", *(f"{number:064}" for number in range(3))]
     h32, digest = bytes(32), Hash(bytes(32))

@@ -20,7 +20,13 @@ KEY = "SHA256:" + "Aa0+/" * 8 + "abc"
         ("[::1]", Address("::1", DEFAULT_PORT)),
         ("[2001:db8::1]:2222", Address("2001:db8::1", 2222)),
         ("[fe80::1%eth0]:2222", Address("fe80::1%eth0", 2222)),
+        ("[fe80::1%25]", Address("fe80::1%25", DEFAULT_PORT)),
+        ("[fe80::1%br-lan.7]:1", Address("fe80::1%br-lan.7", 1)),
+        ("[::ffff:192.0.2.1]:1", Address("::ffff:192.0.2.1", 1)),
         ("büro.example", Address("büro.example", DEFAULT_PORT)),
+        ("हिन्दी.example:1", Address("हिन्दी.example", 1)),
+        ("xn--bro-hoa.example.", Address("xn--bro-hoa.example.", DEFAULT_PORT)),
+        ("my_container-1:1", Address("my_container-1", 1)),
     ],
 )
 def test_an_address_is_a_host_and_perhaps_a_port(text: str, address: Address):
@@ -33,6 +39,10 @@ def test_an_address_is_a_host_and_perhaps_a_port(text: str, address: Address):
     [
         *("", ":", ":1", "host:", "host:x", "host:-1", "host:65536", "host:123456"),
         *("::1", "[::1", "::1]", "[]", "[]:1", "[::1]x", "[a[b]"),
+        *("fe80::1%eth0:1", "[fe80::1%]:1", "[fe80::1%a/b]", "[fe80::1%e%h]", "[fe80:::1]:1"),
+        *("[host]:1", "[192.0.2.1]", "[1:2]", "host%eth0", "a..b", ".a", "-oProxyCommand=x"),
+        *("a-.example", "-a.example", f"{'a' * 64}.example", f"{'ab.' * 90}", "user@host", "a/b"),
+        *("a%20b", "\uff45xample", "a\u3002b", "½.example", "a\xadb"),
         *("a b", "host\n", "host\x1b[2J", "\u202ehost", "host:\u0661", "host:1\n"),
     ],
 )
@@ -48,7 +58,7 @@ def test_a_refused_address_is_quoted_so_that_it_can_do_no_harm():
     assert "\\u001b" in refused.value.sentence
 
 
-def test_a_link_holds_whom_where_and_the_host_key():
+def test_a_link_has_the_user_the_address_and_the_host_key():
     link = parse_link(f"fs://alice@files.example.org:2222/?host-key={KEY}")
     assert link == EnrollLink("alice", Address("files.example.org", 2222), KEY)
     assert str(link) == f"fs://alice@files.example.org:2222/?host-key={KEY}"
@@ -72,6 +82,9 @@ def test_a_link_may_lack_its_last_slash_and_carry_blanks_around_it():
         f"fs://alice@host\x1b[2J/?host-key={KEY}",
         f"fs://alice@host/?host-key={KEY.lower()}",
         f"FS://alice@host/?host-key={KEY}",
+        f"fs://alice@host:0/?host-key={KEY}",
+        f"fs://alice@host/?host-key={KEY}%3D",
+        f"fs://alice@[host]/?host-key={KEY}",
     ],
 )
 def test_anything_else_is_no_link(text: str):
@@ -79,8 +92,22 @@ def test_anything_else_is_no_link(text: str):
         parse_link(text)
 
 
+@pytest.mark.parametrize("address", ["[fe80::1%eth0]:65432", "bücher.example:1", "[::1]:2", "h.:3"])
+def test_a_link_leads_to_every_address_that_can_be_written(address: str):
+    link = EnrollLink("alice", parse_address(address), KEY)
+    assert str(link) == f"fs://alice@{address}/?host-key={KEY}"
+    assert parse_link(str(link)) == link
+
+
+@pytest.mark.parametrize(
+    "sent", [KEY.replace("/", "%2f"), KEY.replace("+", "%2B"), KEY.replace(":", "%3A")]
+)
+def test_a_host_key_may_be_percent_encoded(sent: str):
+    assert parse_link(f"fs://alice@host/?host-key={sent}").host_key == KEY
+
+
 @pytest.mark.parametrize("user", ["Alice", "..", "a:b", "-a", "\x1b[2J"])
-def test_a_link_for_what_is_no_user_is_refused(user: str):
+def test_a_link_with_an_invalid_user_is_refused(user: str):
     with pytest.raises(InvalidNameError):
         parse_link(f"fs://{user}@host/?host-key={KEY}")
 

@@ -27,7 +27,7 @@ from fsproto.names import RemotePath, clean_name, clean_user, for_terminal, pars
         "x" * 255,
     ],
 )
-def test_a_name_may_be_anything_that_harms_nobody(name: str):
+def test_every_harmless_name_is_allowed(name: str):
     assert clean_name(name) == name
 
 
@@ -115,6 +115,25 @@ def test_what_people_type_for_a_place(
 def test_what_leads_out_or_nowhere_is_refused(typed: str):
     with pytest.raises(InvalidNameError):
         parse_path(typed)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("x", ("alice", ("a", "b", "x"))),
+        (".", ("alice", ("a", "b"))),
+        ("..", ("alice", ("a",))),
+        ("../c/./d", ("alice", ("a", "c", "d"))),
+        ("../../../..", ("alice", ())),
+        ("/x", (None, ("x",))),
+        ("/", (None, ())),
+        ("bob:x/../y", ("bob", ("y",))),
+    ],
+)
+def test_a_path_in_a_shell_starts_at_its_current_folder(text: str, path: tuple[object, object]):
+    found = parse_path(text, RemotePath("alice", ("a", "b"), names_folder=True))
+    assert (found.owner, found.parts) == path
+    assert found.names_folder == (text.rpartition("/")[2] in ("", ".", ".."))
 
 
 def test_a_path_has_an_end():

@@ -36,7 +36,7 @@ from fsproto.sealed.stream import (
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, NO_NODE, NO_TOKEN, DropId, FileKey, Hash, NodeId, Root, Salt
 from tests.support import reference
-from tests.support.fixed_keys import TIME_MS, Seeded, keyed_node, person, stretch
+from tests.support.fixed_keys import LOG_HEAD, TIME_MS, Seeded, keyed_node, person, stretch
 from tests.support.sealed_streams import seal_stream
 from tests.vectors import Vector
 from tests.vectors.edits import edited
@@ -202,7 +202,7 @@ def _manifests() -> list[Vector]:
         author="alice",
         author_key=alice.signing.public,
         time_ms=TIME_MS,
-        log_head=b"",
+        log_head=LOG_HEAD,
     )
     top = replaced(
         below,
@@ -213,6 +213,7 @@ def _manifests() -> list[Vector]:
         link_generation=0,
         key_commitment=root.key_commitment,
         metadata=_metadata(root, 1, Metadata("", 0, 0, Mode.REGULAR, None)),
+        log_head=b"",
     )
 
     def vector(
@@ -312,7 +313,7 @@ def _manifests() -> list[Vector]:
         vector("manifest_signed_by_another", by_bob, SignatureError),
         vector("manifest_names_another_author", named_bob, SignatureError),
         vector("manifest_names_another_key", other_key, SignatureError),
-        malformed("manifest_field_missing", b"\xdc\x00\x13" + packed[3:-2]),
+        malformed("manifest_field_missing", b"\xdc\x00\x13" + packed[3 : -2 - len(LOG_HEAD)]),
         malformed("manifest_bytes_behind_end", packed + b"\x00"),
         malformed("manifest_empty", b""),
         unlawful("manifest_format_2", format=2),
@@ -335,6 +336,10 @@ def _manifests() -> list[Vector]:
         unlawful("manifest_former_long", generation=2, former=bytes(61)),
         unlawful("manifest_key_commitment_short", key_commitment=bytes(31)),
         unlawful("manifest_former_commitment_short", former_commitment=bytes(31)),
+        unlawful("manifest_log_head_short", log_head=bytes(39)),
+        unlawful("manifest_log_head_absent", version=1, log_head=b""),
+        malformed("manifest_root_log_head_absent_later", pack(replaced(top, version=2))),
+        malformed("manifest_root_first_with_a_log_head", pack(replaced(top, log_head=LOG_HEAD))),
         unlawful("manifest_time_below_zero", time_ms=-1),
         unlawful("manifest_time_2_to_63", time_ms=1 << 63),
         unlawful("manifest_metadata_too_long", metadata=bytes((16 << 10) + 1)),
@@ -417,7 +422,7 @@ def file_manifest() -> Manifest:
         author="alice",
         author_key=person("alice").signing.public,
         time_ms=TIME_MS,
-        log_head=b"",
+        log_head=LOG_HEAD,
     )
 
 

@@ -9,7 +9,7 @@ from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId, Token
-from tests.support.fixed_keys import TIME_MS, keyed_node, person, stretch
+from tests.support.fixed_keys import LOG_HEAD, TIME_MS, keyed_node, person, stretch
 from tests.support.reference import place_of, sha256
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
@@ -226,7 +226,7 @@ def _states() -> list[Vector]:
         author="alice",
         author_key=alice.signing.public,
         time_ms=TIME_MS,
-        log_head=b"",
+        log_head=LOG_HEAD,
     )
     next_ = replaced(
         first,
@@ -263,6 +263,7 @@ def _states() -> list[Vector]:
     behind = Signed(longer, alice.signing.sign(labels.SIGN_STATE, longer))
     return [
         good("state_first", first),
+        good("state_first_of_a_root", replaced(first, log_head=b"")),
         good("state_second", next_),
         vector("state_signed_as_manifest", as_manifest, SignatureError),
         vector("state_signed_by_another", by_bob, SignatureError),
@@ -274,4 +275,6 @@ def _states() -> list[Vector]:
         refused("state_format_2", RemoteProtocolError, format=2),
         refused("state_root_short", RemoteProtocolError, root=Hash(bytes(31))),
         refused("state_lineage_short", RemoteProtocolError, lineage=Hash(b"")),
+        refused("state_log_head_short", RemoteProtocolError, log_head=bytes(39)),
+        refused("state_log_head_absent_later", RemoteProtocolError, version=2, log_head=b""),
     ]

@@ -34,7 +34,15 @@ from fsproto.packing import pack
 from fsproto.signed import Signed, sign
 from fsproto.types import NO_HASH, Hash
 from tests.support import reference
-from tests.support.fixed_keys import TIME_MS, Seeded, aged_node, keyed_node, person, stretch
+from tests.support.fixed_keys import (
+    LOG_HEAD,
+    TIME_MS,
+    Seeded,
+    aged_node,
+    keyed_node,
+    person,
+    stretch,
+)
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
@@ -139,7 +147,7 @@ def member_list(sealed: bytes = b"the key of the sample folder, sealed to bob") 
             FormerWriter("erin", _public("erin"), 2),
         ],
         time_ms=TIME_MS,
-        log_head=pack_log_head(3, Hash(stretch("log root", 32))),
+        log_head=LOG_HEAD,
     )
 
 
@@ -204,9 +212,7 @@ def _members(kept: Kept) -> list[Vector]:
 
     made, packed = sign_members(alice.signing, body), pack(body)
     erin = body.former[1]
-    first = replaced(
-        body, version=1, lineage=NO_HASH, members=[], above=[], former=[], log_head=b""
-    )
+    first = replaced(body, version=1, lineage=NO_HASH, members=[], above=[], former=[])
     nobody = sign_members(alice.signing, first)
     as_reader = replaced(body.members[0], role=Role.READER)
     other_bundle = replaced(body.members[0], bundle=Hash(stretch("other bundle", 32)))
@@ -269,6 +275,7 @@ def _members(kept: Kept) -> list[Vector]:
         refused("members_generation_0", generation=0),
         refused("members_generation_too_large", generation=1025),
         refused("members_log_head_short", log_head=bytes(39)),
+        refused("members_log_head_absent", log_head=b""),
         refused("members_one_twice", members=[*body.members, body.members[0]]),
         member("members_role_of_owner", role=1),
         member("members_role_unknown", role=4),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fsproto import crypto
 from fsproto.keylog.entries import KeyEvent, KeyLogEntry, entry_bytes, sign_rotation
+from fsproto.keylog.head import pack_log_head
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import (
     FormerWriter,
@@ -15,6 +16,7 @@ from fsproto.keys.member_list import (
     sign_members,
 )
 from fsproto.proofs.lineage import NO_LINEAGE
+from fsproto.proofs.merkle import Frontier, leaf_hash
 from fsproto.types import Hash, NodeId
 from fsproto.values import Value
 from tests.support.fixed_keys import TIME_MS, stretch
@@ -58,6 +60,13 @@ def _log() -> list[KeyLogEntry]:
     return entries
 
 
+def _log_head() -> bytes:
+    frontier = Frontier()
+    for entry in _log():
+        frontier.append(leaf_hash(entry_bytes(entry)))
+    return pack_log_head(frontier.size, frontier.root)
+
+
 class _Step(Value, frozen=True):
     """One node on the way, from the top down."""
 
@@ -98,7 +107,7 @@ class _Step(Value, frozen=True):
                 FormerWriter(_user(name), _key(name).public, last) for name, last in self.former
             ],
             time_ms=TIME_MS,
-            log_head=b"",
+            log_head=_log_head(),
         )
 
 

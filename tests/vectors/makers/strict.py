@@ -12,7 +12,7 @@ from fsproto.packing import pack
 from fsproto.sealed.folder import FolderState
 from fsproto.types import Hash
 from tests.support import curve
-from tests.support.fixed_keys import TIME_MS, keyed_node, person, stretch
+from tests.support.fixed_keys import LOG_HEAD, TIME_MS, keyed_node, person, stretch
 from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
@@ -114,7 +114,7 @@ def _packings() -> list[Vector]:
         author="alice",
         author_key=person("alice").signing.public,
         time_ms=TIME_MS,
-        log_head=b"",
+        log_head=LOG_HEAD,
     )
     packed = pack(body)
 
@@ -126,11 +126,11 @@ def _packings() -> list[Vector]:
             "error": RemoteProtocolError.code,
         }
 
-    node, end = b"\xc4\x10" + body.folder, packed[-2:]
+    node, end = b"\xc4\x10" + body.folder, b"\xc4\x28" + LOG_HEAD
     values = list(msgspec.msgpack.decode(packed))
     cut, longer = (msgspec.msgpack.encode(some) for some in (values[:-1], [*values, 1]))
     named = msgspec.msgpack.encode(to_json(body) | {"folder": body.folder})
-    assert end == b"\xc4\x00"
+    assert packed.endswith(end)
     return [
         {
             "name": "packing_shortest",
@@ -154,5 +154,5 @@ def _packings() -> list[Vector]:
         {"name": "packing_field_added", "payload": longer.hex(), "error": RemoteProtocolError.code},
         {"name": "packing_map", "payload": named.hex(), "error": RemoteProtocolError.code},
         refused("byte_after_the_end", end, end + b"\0"),
-        refused("cut", end, end[:1]),
+        refused("cut", end, end[:-1]),
     ]

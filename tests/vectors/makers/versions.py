@@ -1,4 +1,4 @@
-"""How versions follow each other: lineages, and the older versions of a file."""
+"""How versions follow each other: lineages, older versions of a file, and removals."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 from fsproto.errors import FsError, IntegrityError, RollbackError
 from fsproto.proofs.lineage import NO_LINEAGE, LineagePoint, next_lineage
-from fsproto.sealed.manifest import Manifest, NodeKind, sign_manifest
-from fsproto.types import Hash, NodeId
+from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
+from fsproto.sealed.folder import FolderState, sign_state
+from fsproto.sealed.manifest import Manifest, NodeKind, VerifiedManifest, sign_manifest
+from fsproto.types import Hash, NodeId, Token
 from tests.support.fixed_keys import person, stretch
 from tests.vectors import Vector
 from tests.vectors.makers import Files, Kept
@@ -15,8 +17,8 @@ from tests.vectors.makers.content import file_manifest, replaced
 
 
 def make(kept: Kept) -> Files:
-    """Return both files."""
-    return {"lineage": _lineages(), "history": _history()}
+    """Return the three files."""
+    return {"lineage": _lineages(), "history": _history(), "removed": _removals()}
 
 
 # --- lineages
@@ -148,4 +150,90 @@ def _history() -> list[Vector]:
         refused("of_another_file", four, other[2]),
         refused("begins_as_another_file", replaced(two, lineage=stranger), other[0]),
         refused("begins_as_a_folder", replaced(two, lineage=as_next), as_folder),
+    ]
+
+
+# --- what was removed from a folder
+
+
+def _removals() -> list[Vector]:
+    """Return removals of the sample file from the sample folder, and false ones."""
+    key, manifest = person("alice").signing, sign_manifest(person("alice").signing, file_manifest())
+    body, folder = manifest.body, manifest.body.parent
+    entry = FolderEntry(body.token, body.node, manifest.hash)
+    elsewhere = Token(stretch("neighbour", 32))
+    neighbour = FolderEntry(elsewhere, NodeId(stretch("neighbour", 16)), entry.manifest)
+    full, rest = PrefixTree.build([entry, neighbour]), PrefixTree.build([neighbour])
+    other = FolderEntry(entry.token, NodeId(stretch("another file", 16)), entry.manifest)
+    first = FolderState(
+        format=1,
+        folder=folder,
+        version=6,
+        lineage=Hash(stretch("state 5", 32)),
+        root=full.root,
+        generation=1,
+        author="alice",
+        author_key=key.public,
+        time_ms=body.time_ms + 1,
+        log_head=body.log_head,
+    )
+
+    def following(before: FolderState, tree: PrefixTree, **changes: object) -> FolderState:
+        point = sign_state(key, before).point
+        following = replaced(
+            before, version=7, lineage=point.next_lineage, root=tree.root, time_ms=body.time_ms + 2
+        )
+        return replaced(following, **changes)
+
+    def shown(state: FolderState, tree: PrefixTree) -> Vector:
+        signed = sign_state(key, state).signed
+        return {
+            "payload": signed.payload.hex(),
+            "signature": signed.signature.hex(),
+            "proof": tree.prove([body.token]).hex(),
+        }
+
+    def vector(
+        name: str,
+        after: FolderState,
+        left: PrefixTree,
+        *,
+        before: FolderState = first,
+        had: PrefixTree = full,
+        of: VerifiedManifest = manifest,
+        replaced: bool = False,
+        error: type[FsError] | None = None,
+    ) -> Vector:
+        return {
+            "name": f"removed_{name}",
+            "public": key.public.hex(),
+            "manifest": {
+                "payload": of.signed.payload.hex(),
+                "signature": of.signed.signature.hex(),
+            },
+            "before": shown(before, had),
+            "after": shown(after, left),
+            "replaced": replaced,
+            "error": error.code if error else None,
+        }
+
+    gone, false = following(first, rest), IntegrityError
+    taken = rest.put(other)
+    alone = replaced(first, root=rest.root)
+    newer = sign_manifest(key, replaced(body, time_ms=body.time_ms + 1))
+    return [
+        vector("file", gone, rest),
+        vector("and_its_name_taken", following(first, taken), taken, replaced=True),
+        vector("still_there", following(first, full), full, error=false),
+        vector("never_there", following(alone, rest), rest, before=alone, had=rest, error=false),
+        vector("another_version", gone, rest, of=newer, error=false),
+        vector("a_version_between", following(first, rest, version=8), rest, error=false),
+        vector(
+            "on_another_branch",
+            following(first, rest, lineage=Hash(stretch("another branch", 32))),
+            rest,
+            error=false,
+        ),
+        vector("proof_of_another_state_before", gone, rest, had=taken, error=false),
+        vector("proof_of_another_state_after", gone, taken, error=false),
     ]

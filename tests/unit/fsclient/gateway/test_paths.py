@@ -35,7 +35,7 @@ def test_a_link_is_relative_to_its_folder():
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 65536, "a/\udce9", "\x1b[2J", "/".join("a" * 200)])
-def test_what_cannot_be_a_name_is_refused(path):
+def test_an_impossible_name_is_refused(path):
     with pytest.raises(InvalidNameError) as caught:
         place_of(path)
     assert len(caught.value.sentence) < 300

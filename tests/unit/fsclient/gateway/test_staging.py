@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsclient.gateway.staging import BLOCK, LARGEST, WARM, Staged
+from fsclient.gateway.staging import BLOCK, LARGEST, WARM, Staged, StagingArea
 from fsproto.errors import IntegrityError, OutOfSpaceError
 
 
@@ -16,7 +16,9 @@ def test_whatever_is_written_cut_and_read_in_whatever_order_is_as_in_memory(seed
     draw = random.Random(seed)
     base = draw.randbytes(BLOCK * 3 + 77)
     model = bytearray(base)
-    staged = Staged(tmp_path, size=len(base), base=lambda at, size: base[at : at + size])
+    staged = Staged(
+        StagingArea(tmp_path), size=len(base), base=lambda at, size: base[at : at + size]
+    )
     for _ in range(120):
         offset = draw.randrange(BLOCK * (WARM + 8))
         match draw.choice(("write", "write", "read", "truncate")):
@@ -43,7 +45,7 @@ def _seen_on_disk(staged: Staged) -> bytes:
 
 
 def test_what_reaches_the_disk_is_sealed_and_has_no_name(tmp_path):
-    staged = Staged(tmp_path)
+    staged = Staged(StagingArea(tmp_path))
     for index in range(WARM + 4):
         staged.write(index * BLOCK, b"attack at dawn" * (BLOCK // 14))
     assert len(_seen_on_disk(staged)) > 3 * BLOCK
@@ -53,13 +55,13 @@ def test_what_reaches_the_disk_is_sealed_and_has_no_name(tmp_path):
 
 
 def test_a_small_file_never_reaches_the_disk(tmp_path):
-    staged = Staged(tmp_path)
+    staged = Staged(StagingArea(tmp_path))
     staged.write(0, bytes(BLOCK * WARM))
     assert staged._file is None
 
 
 def test_what_was_changed_swapped_or_brought_back_on_the_disk_is_noticed(tmp_path):
-    staged = Staged(tmp_path)
+    staged = Staged(StagingArea(tmp_path))
     for index in range(2 * WARM):
         staged.write(index * BLOCK, bytes([index]) * BLOCK)
     file = staged._file
@@ -87,7 +89,7 @@ def test_what_was_below_is_asked_for_once_and_only_where_it_is_needed(tmp_path):
         asked.append(offset // BLOCK)
         return b"b" * size
 
-    staged = Staged(tmp_path, size=4 * BLOCK, base=base)
+    staged = Staged(StagingArea(tmp_path), size=4 * BLOCK, base=base)
     staged.write(BLOCK, b"w" * BLOCK)  # all of block 1
     staged.write(2 * BLOCK + 5, b"w")
     assert asked == [2]
@@ -99,8 +101,43 @@ def test_what_was_below_is_asked_for_once_and_only_where_it_is_needed(tmp_path):
     assert asked == [2, 0, 3]
 
 
+def test_many_files_share_the_memory_of_few(tmp_path):
+    area = StagingArea(tmp_path, blocks=10)
+    files = [Staged(area) for _ in range(20)]
+    for start in range(0, 5 * BLOCK, BLOCK):
+        for number, staged in enumerate(files):
+            staged.write(start, bytes([number]) * BLOCK)
+    assert sum(len(staged._warm) for staged in files) <= 10 + len(files)
+    for number, staged in enumerate(files):
+        assert staged.read(0, 6 * BLOCK) == bytes([number]) * 5 * BLOCK
+        staged.close()
+    assert area._left == 10
+
+
+def test_a_hole_takes_no_room_on_the_disk_and_reads_as_zeros(tmp_path):
+    staged = Staged(StagingArea(tmp_path, blocks=0))
+    for offset in (LARGEST - BLOCK, 1 << 40, 0):
+        staged.write(offset, b"data")
+    assert len(_seen_on_disk(staged)) < 3 * (BLOCK + 16)
+    assert staged.read(1 << 40, 6) == b"data\0\0"
+    assert staged.holes == staged.size - 3 * BLOCK
+    staged.truncate(BLOCK)
+    assert (staged.holes, staged.read(0, 4)) == (0, b"data")
+    staged.truncate(3 * BLOCK)
+    assert staged.holes == 2 * BLOCK
+    staged.write(2 * BLOCK, b"again")  # in a slot that was free
+    assert (staged.holes, staged.read(2 * BLOCK - 1, 6)) == (BLOCK, b"\0again")
+
+
+def test_what_is_below_counts_as_written(tmp_path):
+    staged = Staged(StagingArea(tmp_path), size=BLOCK + 1, base=lambda _, size: b"b" * size)
+    assert staged.holes == 0
+    staged.write(9 * BLOCK, b"x")
+    assert staged.holes == 6 * BLOCK + 1  # of the last block, all counts
+
+
 def test_nobody_writes_behind_the_end_of_the_world(tmp_path: Path):
-    staged = Staged(tmp_path)
+    staged = Staged(StagingArea(tmp_path))
     with pytest.raises(OutOfSpaceError):
         staged.write(LARGEST, b"x")
     with pytest.raises(OutOfSpaceError):

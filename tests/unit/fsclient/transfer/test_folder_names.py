@@ -1,4 +1,4 @@
-"""Which local file a remote name means, on folders on disk and on one that folds case."""
+"""The local file for a remote name, in folders on disk and in a folder that folds case."""
 
 from __future__ import annotations
 

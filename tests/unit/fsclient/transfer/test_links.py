@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.local.symlinks import LinkSource, link_made, local_facts
@@ -34,10 +35,12 @@ def test_what_is_read_of_a_link_makes_the_same_one(tmp_path, target):
     source.check_unchanged(len(content))
     made(tmp_path / "other", content)
     assert leads_to(tmp_path / "other") == content == target
-    assert local_facts(tmp_path / "other") == LocalStat(len(target), TIME_NS, Mode.SYMLINK)
+    facts = local_facts(tmp_path / "other")
+    assert facts is not None
+    assert replace(facts, inode=0) == LocalStat(len(target), TIME_NS, Mode.SYMLINK)
 
 
-def test_a_link_that_leads_elsewhere_meanwhile_is_noticed(tmp_path):
+def test_a_link_that_changed_in_the_meantime_is_noticed(tmp_path):
     (tmp_path / "link").symlink_to("a")
     source, room = LinkSource(tmp_path / "link"), memoryview(bytearray(10))
     (tmp_path / "link").unlink()

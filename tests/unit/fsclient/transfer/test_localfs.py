@@ -82,7 +82,8 @@ def test_a_source_gives_all_of_a_file_and_what_it_is_like(tmp_path):
     path.chmod(0o755)
     source = Source(path)
     room = memoryview(bytearray(20))
-    assert source.facts == LocalStat(7, path.stat().st_mtime_ns, Mode.EXECUTABLE)
+    found = path.stat()
+    assert source.facts == LocalStat(7, found.st_mtime_ns, Mode.EXECUTABLE, found.st_ino)
     assert bytes(room[: source.read_into(room)]) == b"content"
     source.check_unchanged(7)
     source.close()
@@ -150,7 +151,7 @@ def test_a_file_that_changed_is_noticed_at_its_end(tmp_path, how):
     source.close()
 
 
-def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
+def test_a_special_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(UsageError, match="not a regular file"):
         Source(tmp_path / "fifo")
@@ -158,7 +159,7 @@ def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
         Source(tmp_path / "nothing")
 
 
-def test_entries_of_a_folder_are_told_apart(tmp_path):
+def test_entries_of_a_folder_are_distinguished(tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("file")
@@ -172,7 +173,7 @@ def test_entries_of_a_folder_are_told_apart(tmp_path):
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=20), st.integers(0, 300))
-def test_a_pipe_is_read_until_there_is_enough_or_no_more(pieces, size):
+def test_a_pipe_is_read_until_there_is_enough_or_it_ends(pieces, size):
     reading, writing = os.pipe()
     with open(reading, "rb", buffering=0) as pipe:  # noqa: PTH123 - it has no path
         with open(writing, "wb", buffering=0) as writer:  # noqa: PTH123

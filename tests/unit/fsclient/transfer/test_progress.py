@@ -83,7 +83,7 @@ def test_of_what_nobody_knows_nothing_is_said(plain, clock, capsys):
     assert told(capsys) == ["put 0 of 1 file, 5.0 MB, 2.5 MB/s"]
 
 
-def test_while_what_lies_ahead_is_counted_no_total_is_told(plain, clock, capsys):
+def test_no_total_is_shown_while_files_are_counted(plain, clock, capsys):
     def slowly():
         for _ in range(3):
             clock.now += 1
@@ -132,7 +132,7 @@ def test_nothing_ahead_is_counted_where_nobody_is_told():
     assert list(ahead) == [1]
 
 
-def test_large_files_are_told_of_when_they_have_been_moved(plain, clock, capsys):
+def test_large_files_are_reported_after_their_transfer(plain, clock, capsys):
     for name, size in (("small", LARGE - 1), ("large", LARGE), ("short pipe", -1), ("pipe", -1)):
         with plain.begin_file(name, size) as moving:
             clock.now += 2
@@ -221,5 +221,5 @@ def test_a_short_transfer_has_no_rate(clock, capsys):
         (True, True, "json", "none"),
     ],
 )
-def test_progress_is_told_as_it_was_asked_for(as_json, quiet, wished, kind, capsys):
+def test_progress_has_the_requested_form(as_json, quiet, wished, kind, capsys):
     assert Ui(as_json=as_json, quiet=quiet).progress_kind(wished) == kind

@@ -15,7 +15,8 @@ from fsclient.trust.authorship import AuthorRules
 from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import age
-from fsproto.errors import RemoteProtocolError, RollbackError, SignatureError
+from fsproto.errors import ConflictError, RemoteProtocolError, RollbackError, SignatureError
+from fsproto.keylog.head import pack_log_head
 from fsproto.keys.grants import Role
 from fsproto.keys.identity import Identity
 from fsproto.keys.member_list import (
@@ -31,7 +32,7 @@ from fsproto.sealed.folder import FolderState, sign_state
 from fsproto.sealed.manifest import VerifiedManifest, sign_manifest
 from fsproto.signed import Signed
 from fsproto.types import NO_HASH, Hash, NodeId
-from tests.support.fixed_keys import TIME_MS, keyed_node, stretch
+from tests.support.fixed_keys import LOG_HEAD, TIME_MS, keyed_node, stretch
 from tests.support.services import identity
 from tests.unit.fsclient.trust.test_people import Server
 from tests.vectors.makers.content import file_manifest
@@ -58,6 +59,11 @@ class Lists(Server):
 
     lists: dict[NodeId, Signed] = field(default_factory=dict)
     asked_lists: int = 0
+    hidden: set[NodeId] = field(default_factory=set)
+    """The nodes that the user may not read."""
+
+    def may_read(self, node: NodeId) -> bool:
+        return node not in self.hidden
 
     def member_lists(self, nodes: Sequence[NodeId]) -> list[Signed]:
         self.asked_lists += 1
@@ -100,7 +106,7 @@ class Ground:
             above=[],
             former=[],
             time_ms=TIME_MS,
-            log_head=b"",
+            log_head=self.server.seen(),
         )
         body = replace(body, **changes)
         before = self.lists.get(body.node)
@@ -111,6 +117,7 @@ class Ground:
 
     def look(self, folder: KeyedNode, signer: Identity, **changes: Any) -> None:
         """Verify a folder state that `signer` signed; raise if it is not accepted."""
+        changes = {"log_head": self.server.seen()} | changes
         self.authors.state(state_of(folder, signer, **changes), folder)
 
 
@@ -125,7 +132,7 @@ def state_of(folder: KeyedNode, signer: Identity, **changes: Any) -> Signed:
         author=signer.user,
         author_key=key(signer),
         time_ms=TIME_MS,
-        log_head=b"",
+        log_head=LOG_HEAD,
     )
     return sign_state(signer.signing, replace(body, **changes)).signed
 
@@ -148,7 +155,7 @@ def test_the_owner_counts_everywhere_and_no_list_is_asked_for(ground):
     assert ground.server.asked_lists == 0
 
 
-def test_nobody_else_counts_where_nothing_is_shared(ground):
+def test_without_a_share_only_the_owners_signature_counts(ground):
     folder = ground.enter(1, (1, 1), (1, 1))
     for who in (BOB, CAROL):
         with pytest.raises(SignatureError, match="may not write"):
@@ -160,6 +167,21 @@ def test_a_signature_in_the_owners_name_by_another_key_does_not_count(ground):
     for changes in ({"author": "alice"}, {"author": "alice", "author_key": key(ALICE)}):
         with pytest.raises(SignatureError):
             ground.look(folder, BOB, **changes)
+
+
+def test_a_signature_that_does_not_show_that_its_author_has_read_the_log_does_not_count(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    seen = ground.server.seen
+    ground.look(folder, ALICE, log_head=seen(1))  # alice enrolled first, bob second
+    ground.list_of(member(BOB, Role.WRITER))
+    ground.look(folder, BOB, log_head=seen(2))
+    for who, head in ((ALICE, {"version": 1, "log_head": b""}), (BOB, {"log_head": seen(1)})):
+        with pytest.raises(SignatureError, match="does not name a key log"):
+            ground.look(folder, who, **head)
+    ground.list_of(member(BOB, Role.WRITER), version=2, log_head=pack_log_head(0, NO_HASH))
+    ground.authors.forget_lists()
+    with pytest.raises(RemoteProtocolError, match="malformed"):
+        ground.look(folder, BOB)
 
 
 @pytest.mark.parametrize("where", [TOP, MIDDLE, FOLDER], ids=["top", "middle", "folder"])
@@ -180,7 +202,7 @@ def test_a_writer_does_not_count_above_the_list_that_names_them(ground):
             ground.look(above, BOB)
 
 
-def test_who_may_write_because_of_a_list_that_cannot_be_seen_counts(ground):
+def test_a_writer_from_a_list_higher_up_counts(ground):
     folder = ground.enter(1, (1, 1), (1, 1))
     ground.list_of(member(CAROL, Role.READER), above=[InheritedWriter("bob", key(BOB))])
     ground.look(folder, BOB)
@@ -203,7 +225,7 @@ def removed(ground: Ground, generation: int, last: int) -> None:
         pytest.param((3, (1, 1), (1, 1)), True, id="due since their last key"),
     ],
 )
-def test_who_was_removed_counts_for_what_hangs_on_the_keys_of_their_time(ground, way, counts):
+def test_a_removed_writer_counts_for_values_under_earlier_generations(ground, way, counts):
     folder = ground.enter(*way)
     removed(ground, way[0], 1)
     if counts:
@@ -215,7 +237,7 @@ def test_who_was_removed_counts_for_what_hangs_on_the_keys_of_their_time(ground,
             ground.look(folder, BOB)
 
 
-def test_a_folder_that_its_owner_has_signed_since_is_frozen_no_more(ground):
+def test_a_folder_is_no_longer_frozen_after_a_signature_of_its_owner(ground):
     folder = ground.enter(2, (1, 1), (1, 1))
     removed(ground, 2, 1)
     ground.look(folder, BOB)
@@ -223,7 +245,7 @@ def test_a_folder_that_its_owner_has_signed_since_is_frozen_no_more(ground):
     assert not ground.authors.frozen
 
 
-def test_the_shared_folder_itself_is_closed_to_who_was_removed(ground):
+def test_the_shared_folder_itself_is_closed_to_a_removed_member(ground):
     ground.enter(2, (1, 1), (1, 1))
     removed(ground, 2, 1)
     with pytest.raises(SignatureError, match="may not write"):
@@ -251,7 +273,7 @@ def test_a_writer_who_has_replaced_their_keys_counts_by_either(ground):
         ground.look(folder, who)
 
 
-def test_who_has_a_writers_name_after_a_reset_does_not_count(ground):
+def test_the_name_of_a_writer_after_a_reset_does_not_count(ground):
     folder = ground.enter(1, (1, 1), (1, 1))
     ground.list_of(member(BOB, Role.WRITER))
     other = identity("bob", "after a reset")
@@ -272,11 +294,18 @@ def test_a_list_is_signed_by_the_owner(ground):
             ground.look(folder, BOB)
 
 
-@pytest.mark.parametrize("generation", [1, 3])
-def test_a_list_is_as_old_as_the_key_of_its_node(ground, generation):
+# What is newer than the key may come from an honest change since the key was looked up.
+AGES = pytest.mark.parametrize(
+    ("generation", "error", "words"),
+    [(1, RollbackError, "older than the key"), (3, ConflictError, "newer than the key")],
+)
+
+
+@AGES
+def test_a_list_is_as_old_as_the_key_of_its_node(ground, generation, error, words):
     folder = ground.enter(2, (1, 2), (1, 1))
     ground.list_of(member(BOB, Role.WRITER), generation=generation)
-    with pytest.raises(RollbackError, match="older or newer than its key"):
+    with pytest.raises(error, match=words):
         ground.look(folder, BOB)
 
 
@@ -305,7 +334,7 @@ def test_a_list_that_was_not_asked_for_is_refused(ground):
     ground.list_of(member(BOB, Role.WRITER), node=keyed_node("elsewhere").node)
     (stray,) = ground.server.lists.values()
     ground.server.lists = {TOP.node: stray}
-    with pytest.raises(RemoteProtocolError, match="not asked for"):
+    with pytest.raises(RemoteProtocolError, match="outside the request"):
         ground.look(folder, BOB)
 
 
@@ -320,10 +349,10 @@ def test_a_list_that_has_seen_another_key_log_is_a_fork(ground):
 # --- states and manifests
 
 
-@pytest.mark.parametrize("generation", [1, 3])
-def test_a_state_is_as_old_as_the_key_of_its_folder(ground, generation):
+@AGES
+def test_a_state_is_as_old_as_the_key_of_its_folder(ground, generation, error, words):
     folder = ground.enter(2, (2, 2), (2, 2))
-    with pytest.raises(RollbackError, match="not of the same age"):
+    with pytest.raises(error, match=words):
         ground.look(folder, ALICE, generation=generation)
 
 
@@ -338,7 +367,7 @@ def manifest_by(signer: Identity, **changes: Any) -> VerifiedManifest:
     return sign_manifest(signer.signing, body)
 
 
-def test_who_wrote_a_file_was_a_writer_at_some_time(ground):
+def test_the_author_of_a_file_was_a_writer_at_some_time(ground):
     ground.enter(3, (3, 3), (3, 3))
     removed(ground, 3, 1)
     ground.authors.check_manifest(manifest_by(ALICE))
@@ -348,7 +377,7 @@ def test_who_wrote_a_file_was_a_writer_at_some_time(ground):
         ground.authors.check_manifest(manifest_by(CAROL))
 
 
-def test_who_wrote_a_file_has_signed_it(ground):
+def test_the_author_of_a_file_has_signed_it(ground):
     ground.enter(1, (1, 1), (1, 1))
     ground.list_of(member(BOB, Role.WRITER))
     forged = sign_manifest(BOB.signing, manifest_by(ALICE).body)
@@ -364,3 +393,19 @@ def test_lists_are_asked_for_at_once_where_others_than_the_owner_have_written(gr
     ground.authors.prepare(FOLDER.node, [manifest_by(ALICE), manifest_by(BOB)])
     ground.authors.check_manifest(manifest_by(BOB))
     assert ground.server.asked_lists == 1
+
+
+def test_a_list_that_is_missing_is_withheld_unless_the_server_denies_the_access(ground):
+    folder = ground.enter(1, (1, 1), (1, 1))
+    for node in (TOP.node, MIDDLE.node):
+        ground.list_of(member(BOB, Role.WRITER), member(CAROL, Role.READER), node=node)
+    ground.authors.audience(folder.node)
+    ground.server.lists.clear()
+    with pytest.raises(RollbackError, match="WITHHOLDS"):
+        ground.authors.audience(folder.node)
+    ground.server.hidden = {MIDDLE.node}
+    with pytest.raises(RollbackError, match="WITHHOLDS"):
+        ground.authors.audience(folder.node)
+    ground.server.hidden = {TOP.node, MIDDLE.node}
+    with pytest.raises(ConflictError, match="no longer shared with you"):
+        ground.authors.audience(folder.node)

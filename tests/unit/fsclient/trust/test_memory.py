@@ -9,11 +9,11 @@ import pytest
 
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import AGE, LIST, MANIFEST, STATE, Gap, Sighting, age, check_gap_size
-from fsproto.errors import ConflictError, FsError, IntegrityError, RollbackError
+from fsproto.errors import ConflictError, IntegrityError, NotFoundError, RollbackError
 from fsproto.limits import MAX_LINEAGE_GAP
 from fsproto.proofs.lineage import LineagePoint
 from fsproto.types import Hash, NodeId
-from tests.support.lineages import hash_of, point, prove
+from tests.support.lineages import hash_of, point, prove, reached
 
 NODE = NodeId(b"n" * 16)
 
@@ -45,7 +45,7 @@ def test_another_hash_of_the_same_version_is_another_history(memory):
         memory.check([seen(5, "other")], memory.mark(), prove)
 
 
-def test_an_answer_that_was_under_way_may_be_older_than_what_came_meanwhile(memory):
+def test_an_overtaken_answer_may_be_older_than_a_later_one(memory):
     memory.check([seen(5)], memory.mark(), prove)
     asked = memory.mark()
     memory.check([seen(7)], asked, prove)  # another command saw version 7 in the meantime
@@ -97,14 +97,14 @@ def test_two_commands_at_once_share_it(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"noise" * 1000, b"SQLite format 3\0" + bytes(5000)])
-def test_a_damaged_memory_is_not_begun_anew(tmp_path, content):
+def test_a_damaged_memory_is_not_created_again(tmp_path, content):
     (tmp_path / "memory.db").write_bytes(content)
     with pytest.raises(IntegrityError, match="damaged"):
         SeenVersions(tmp_path / "memory.db")
 
 
-def test_a_memory_that_cannot_be_opened_is_told(tmp_path):
-    with pytest.raises(FsError, match="cannot be used"):
+def test_a_memory_that_cannot_be_opened_is_reported(tmp_path):
+    with pytest.raises(NotFoundError, match="does not exist"):
         SeenVersions(tmp_path / "no" / "memory.db")
 
 
@@ -176,7 +176,7 @@ def test_a_folder_that_was_never_looked_at_may_be_as_they_left_it(memory):
     look(memory, 9)
 
 
-def test_where_no_list_is_known_nobody_was_removed(memory):
+def test_without_a_known_list_no_member_was_removed(memory):
     look(memory, 5)
     look(memory, 6)
 
@@ -241,11 +241,15 @@ def test_a_proof_must_have_just_the_hashes_between(memory):
     good = [hash_of(version) for version in range(3, 9)]
     for bad in ([], good[:-1], good[1:], [*good, hash_of(9)], good[::-1], [hash_of(2), *good]):
         with pytest.raises(RollbackError):
-            memory.check([seen(9)], memory.mark(), lambda gaps, bad=bad: dict.fromkeys(gaps, bad))
+            memory.check(
+                [seen(9)],
+                memory.mark(),
+                lambda gaps, bad=bad: {gap: reached(gap, bad) for gap in gaps},
+            )
     memory.check([seen(9)], memory.mark(), prove)
 
 
-def test_an_overtaken_answer_must_be_an_ancestor_of_what_was_seen_in_the_meantime(memory):
+def test_an_overtaken_answer_must_be_an_ancestor_of_versions_seen_since(memory):
     memory.check([seen(3)], memory.mark(), prove)
     asked = memory.mark()
     memory.check([seen(20)], memory.mark(), prove)
@@ -255,7 +259,7 @@ def test_an_overtaken_answer_must_be_an_ancestor_of_what_was_seen_in_the_meantim
     memory.check([seen(10)], asked, prove)
 
 
-def test_an_overtaken_answer_may_not_be_older_than_what_was_known_when_it_was_asked(memory):
+def test_an_overtaken_answer_may_not_be_older_than_versions_seen_before_the_request(memory):
     memory.check([seen(3)], memory.mark(), prove)
     asked = memory.mark()
     memory.check([seen(4)], memory.mark(), prove)
@@ -287,7 +291,7 @@ def test_a_proof_is_asked_again_if_another_command_was_shown_more_while_it_came(
     memory.check([seen(1)], memory.mark(), prove)
     asked: list[int] = []
 
-    def overtaken(gaps: Sequence[Gap]) -> Mapping[Gap, Sequence[Hash]]:
+    def overtaken(gaps: Sequence[Gap]) -> Mapping[Gap, Hash]:
         if not asked:
             memory.check([seen(5)], memory.mark(), prove)
         asked.append(len(gaps))
@@ -304,7 +308,7 @@ def test_a_gap_that_is_too_large_to_be_proved_is_refused():
         check_gap_size(Gap(NODE, STATE, point(1), far))
 
 
-def test_a_branch_that_a_person_accepts_takes_the_place_of_what_was_seen(memory):
+def test_a_branch_that_a_person_accepts_replaces_the_seen_versions(memory):
     memory.check([seen(5)], memory.mark(), prove)
     memory.accept([seen(3, "other")])
     memory.check([seen(4, "other")], memory.mark(), partial(prove, branch="other"))

@@ -101,7 +101,10 @@ class Server:
     def member_lists(self, nodes: Sequence[NodeId]) -> list[Signed]:
         raise AssertionError(nodes)
 
-    def lineages(self, gaps: Sequence[Gap]) -> dict[Gap, list[Hash]]:
+    def may_read(self, node: NodeId) -> bool:
+        raise AssertionError(node)
+
+    def lineages(self, gaps: Sequence[Gap]) -> dict[Gap, Hash]:
         raise AssertionError(gaps)
 
 
@@ -196,7 +199,16 @@ def test_another_log_of_the_same_size_is_refused(server, people):
         meet(people, server.forked(2).enrol(identity("carol", "slipped in")))
 
 
-def test_a_longer_log_that_does_not_go_on_from_the_one_before_is_refused(server, people):
+def test_a_session_that_runs_is_shown_neither_a_shorter_nor_another_log(server, people):
+    meet(people, server)
+    with pytest.raises(RollbackError, match="OLDER KEY LOG"):
+        people.catch_up(server.forked(2))
+    with pytest.raises(RollbackError, match="ANOTHER"):
+        people.catch_up(server.forked(2).enrol(identity("carol", "slipped in")))
+    people.catch_up(server)
+
+
+def test_a_longer_log_that_does_not_continue_the_seen_one_is_refused(server, people):
     meet(people, server)
     before = people.log_head
     forked = server.forked(1).enrol(identity("bob", "slipped in"), CAROL, identity("dave"))
@@ -306,7 +318,7 @@ def test_what_the_server_has_not_got_is_a_fork(server, people):
         people.check_heads(server, [longer.seen()])
 
 
-def test_what_is_no_head_is_refused(server, people):
+def test_an_invalid_head_is_refused(server, people):
     meet(people, server)
     with pytest.raises(RemoteProtocolError):
         people.check_heads(server, [bytes(39)])
@@ -344,12 +356,12 @@ def test_keys_that_the_old_ones_signed_take_their_place_without_a_word(server, p
     assert people.is_current("bob", BOB.signing.public)
 
 
-@pytest.mark.parametrize("anew", [False, True])
-def test_keys_that_were_reset_are_believed_no_more(server, people, anew):
+@pytest.mark.parametrize("again", [False, True])
+def test_keys_that_were_reset_are_no_longer_accepted(server, people, again):
     meet(people, server)
     people.identity_keys("bob")
     server.reset("bob")
-    if anew:
+    if again:
         server.enrol(BOB_ANEW)
     meet(people, server)
     assert any("RESET" in notice for notice in people.notices)
@@ -388,7 +400,7 @@ def test_that_keys_were_compared_is_kept_as_they_are_replaced(server, people):
     assert (pin.ed25519, pin.compared) == (BOB_2.signing.public, True)
 
 
-def test_who_has_no_keys_is_not_found(server, people):
+def test_a_user_without_keys_is_not_found(server, people):
     meet(people, server)
     for ask in (people.pinned, people.identity_keys):
         with pytest.raises(NotFoundError, match="nobody"):
@@ -425,6 +437,16 @@ def test_bundles_of_several_are_asked_for_ahead_and_each_is_good_or_refused(serv
     assert server.asked == ["carol"]
 
 
+def test_keys_that_were_rotated_since_the_log_was_read_are_no_attack(server, people):
+    meet(people, server)
+    server.rotate(BOB, BOB_2)
+    refused: list[tuple[str, Exception]] = []
+    found = people.bundles(server, ["bob"], lambda *why: refused.append(why))
+    assert (found["bob"].hash, refused) == (BOB_2.bundle.hash, [])
+    server.rotate(BOB_2, BOB_3)
+    assert people.bundle(server, "bob").hash == BOB_3.bundle.hash
+
+
 def test_of_several_bundles_one_that_the_log_does_not_name_is_refused_alone(server, people):
     meet(people, server)
     server.bundle_of["bob"] = BOB_2.bundle.signed
@@ -448,7 +470,7 @@ def test_ones_own_keys_are_all_that_one_ever_had(server, tmp_path):
 # --- looked up, and not yet confirmed for use
 
 
-def test_who_is_looked_up_is_pinned_only_when_they_are_used(people, server):
+def test_looked_up_keys_are_pinned_only_when_they_are_used(people, server):
     meet(people, server)
     found = people.looked_up(server, ["bob", "carol"])
     assert {user: one.hash for user, one in found.items()} == {
@@ -467,7 +489,7 @@ def test_who_is_looked_up_is_pinned_only_when_they_are_used(people, server):
     assert people.pin_of("carol") is None
 
 
-def test_who_was_compared_stays_so_when_they_are_used(people, server):
+def test_a_compared_person_stays_compared_after_use(people, server):
     meet(people, server)
     people.confirm(people.claimed_bundle(server, "bob"))
     server.rotate(BOB, BOB_2)
@@ -508,3 +530,49 @@ def test_keys_that_changed_since_they_were_looked_up_are_not_used(people, server
     with pytest.raises(KeyChangedError, match="NOT THOSE YOU WERE SHOWN"):
         people.use(both.values())
     assert (people.pin_of("bob"), people.pin_of("carol")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        lambda people, server: people.bundle(server, "bob"),
+        lambda people, server: people.bundles(server, ["bob"], pytest.fail)["bob"],
+        lambda people, server: people.looked_up(server, ["bob"])["bob"],
+        lambda people, server: people.claimed_bundle(server, "bob"),
+    ],
+)
+def test_keys_that_were_rotated_since_the_log_was_read_are_not_called_others(people, server, look):
+    meet(people, server)
+    people.pinned("bob")
+    server.rotate(BOB, BOB_2)
+    assert look(people, server).hash == BOB_2.bundle.hash
+
+
+def test_keys_that_were_rotated_since_their_number_was_shown_are_to_be_compared_again(
+    people, server
+):
+    meet(people, server)
+    people.show(people.claimed_bundle(server, "bob"))
+    server.rotate(BOB, BOB_2)
+    with pytest.raises(ConflictError, match="has replaced the keys"):
+        people.confirm(people.claimed_bundle(server, "bob"))
+    server.reset("bob").enrol(BOB_ANEW)
+    people.catch_up(server)
+    with pytest.raises(KeyChangedError, match="WHOSE SAFETY NUMBER"):
+        people.confirm(people.claimed_bundle(server, "bob"))
+
+
+def test_an_unknown_key_of_an_author_is_looked_for_in_the_log_once(people, server):
+    """What a rotation renews is signed before its own entry is in the log."""
+    meet(people, server)
+    before = server.seen()
+    server.rotate(BOB, BOB_2)
+    people.read_for(server, "bob", BOB_2.signing.public, before)
+    assert people.identity_keys("bob")[-1] == BOB_2.signing.public
+    server.rotate(BOB_2, BOB_3)
+    people.read_for(server, "bob", BOB_2.signing.public, before)  # known: nothing is read
+    assert people.identity_keys("bob")[-1] == BOB_2.signing.public
+    for _ in range(2):
+        people.read_for(server, "bob", bytes(32), before)
+        server.reset("bob")
+    assert people.log.now("bob") is not None  # read once, before the reset

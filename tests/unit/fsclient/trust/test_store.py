@@ -11,7 +11,7 @@ import pytest
 
 from fsclient.trust.pins import Pin, PinStore
 from fsproto import crypto
-from fsproto.errors import FsError, IntegrityError, RollbackError
+from fsproto.errors import FsError, IntegrityError, NotFoundError, RollbackError
 from fsproto.keylog.head import sign_head
 from fsproto.signed import Signed
 from fsproto.types import Hash
@@ -153,7 +153,7 @@ def is_told_as_damage(error: FsError) -> None:
 
 
 @pytest.mark.parametrize("content", [b"noise" * 1000, b"SQLite format 3\0" + bytes(5000)])
-def test_a_damaged_file_is_not_begun_anew(tmp_path, content):
+def test_a_damaged_file_is_not_created_again(tmp_path, content):
     path = tmp_path / "people.db"
     path.write_bytes(content)
     with pytest.raises(IntegrityError) as refusal:
@@ -170,7 +170,7 @@ def test_a_damaged_file_is_not_begun_anew(tmp_path, content):
     ],
     ids=["read", "written"],
 )
-def test_damage_inside_is_told_when_it_is_met(tmp_path, act):
+def test_damage_inside_is_reported_when_it_is_read(tmp_path, act):
     path = tmp_path / "people.db"
     with closing(PinStore(path)) as store:
         keep(store, 2)
@@ -187,6 +187,6 @@ def test_damage_inside_is_told_when_it_is_met(tmp_path, act):
     is_told_as_damage(refusal.value)
 
 
-def test_a_file_that_cannot_be_opened_is_told(tmp_path):
-    with pytest.raises(FsError, match="cannot be used"):
+def test_a_file_that_cannot_be_opened_is_reported(tmp_path):
+    with pytest.raises(NotFoundError, match="does not exist"):
         PinStore(tmp_path / "no" / "people.db")

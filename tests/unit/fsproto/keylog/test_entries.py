@@ -81,13 +81,13 @@ def test_keys_come_are_replaced_and_go():
     assert check_follows(RESET, HERS) is None
 
 
-def test_nobody_gets_other_keys_without_a_word_from_the_old():
+def test_a_rotation_without_the_old_keys_signature_is_refused():
     with pytest.raises(SecurityError, match="OTHER KEYS"):
         check_follows(replace(ENROLLED, index=1, bundle=AFTER, ed25519=NEW.public), HERS)
 
 
 @pytest.mark.parametrize("entry", [ROTATED, RESET], ids=lambda entry: entry.event.name)
-def test_who_has_no_keys_has_none_to_replace_or_lose(entry: KeyLogEntry):
+def test_a_user_without_keys_has_none_to_replace_or_lose(entry: KeyLogEntry):
     with pytest.raises(SecurityError, match="it never named"):
         check_follows(entry, None)
 

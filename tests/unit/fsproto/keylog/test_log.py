@@ -83,7 +83,7 @@ def test_everybody_has_the_keys_of_their_newest_entry(log: KeyLog):
     assert log.now("carol") is None
 
 
-def test_who_was_reset_has_no_keys_until_they_enrol_again(scribe: Scribe):
+def test_a_user_has_no_keys_between_reset_and_enrolment(scribe: Scribe):
     log = key_log(scribe.data[:4])
     assert log.now("bob") is None
     assert people(scribe.data) == ["alice", "bob"]
@@ -98,7 +98,7 @@ def test_keys_that_follow_from_one_another_are_one_persons(log: KeyLog):
     assert log.same_person("alice", hers[0], hers[2])
 
 
-def test_who_enrols_after_a_reset_is_somebody_else(log: KeyLog):
+def test_an_enrolment_after_a_reset_is_another_person(log: KeyLog):
     before, after = public("bob", "first"), public("bob", "other")
     assert not log.same_person("bob", before, after)
     assert not log.same_person("bob", after, before)

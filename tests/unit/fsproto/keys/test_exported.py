@@ -41,7 +41,7 @@ def test_there_is_no_export_without_a_passphrase():
 
 
 @pytest.mark.parametrize("passphrase", ["", PASSPHRASE + " ", "\ud800"])
-def test_a_wrong_passphrase_is_told_as_one(passphrase):
+def test_a_wrong_passphrase_is_reported_as_such(passphrase):
     with pytest.raises(WrongPassphraseError, match="exported profile"):
         open_export(exported(), passphrase)
 
@@ -73,7 +73,7 @@ def test_a_file_cannot_make_its_reader_work_for_ever(costs):
         open_export(MAGIC + packed, "p")
 
 
-def test_what_is_no_export_at_all_is_told_so():
+def test_a_file_that_is_not_an_export_is_reported():
     for other in (b"", b"FSKEY1\n" + exported()[7:], b"-----BEGIN PGP-----"):
         with pytest.raises(IntegrityError, match="not an exported profile") as refused:
             check_export(other)

@@ -22,7 +22,7 @@ def test_a_root_grant_opens_for_its_owner():
     assert open_root_grant(grant, ALICE) == ROOT
 
 
-def test_a_root_grant_opens_for_nobody_else():
+def test_a_root_grant_opens_for_its_owner_alone():
     grant = grant_root(ROOT, ALICE, TIME_MS, Seeded("grant"))
     with pytest.raises(SignatureError):
         open_root_grant(grant, BOB)

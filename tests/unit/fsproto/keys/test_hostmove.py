@@ -25,7 +25,7 @@ def fingerprint(key: crypto.RsaKey) -> str:
     return crypto.fingerprint(key.public)
 
 
-def test_the_way_from_any_former_key_is_told_and_followed():
+def test_the_statements_from_any_former_key_are_sent_and_followed():
     for start, steps in ((A, 2), (B, 1)):
         told = answer(asked(start), [A_B, B_C], C.public)
         said = follow(told, fingerprint(start))
@@ -61,20 +61,20 @@ def test_a_statement_holds_for_the_key_that_signed_it_alone():
         verify_move(forged)
 
 
-def test_what_is_no_answer_is_refused():
+def test_an_invalid_answer_is_refused():
     for told in (b"", b"FSP1", b"HTTP/1.1 400"):
         with pytest.raises(RemoteProtocolError):
             follow(told, fingerprint(A))
 
 
-def test_a_question_is_told_from_a_hello():
+def test_a_question_is_distinguished_from_a_hello():
     assert host_key_moves.is_question(asked(A))
     assert not host_key_moves.is_question(asked(A) + b"\0")
     assert not host_key_moves.is_question(b"FSP1\0\1" + bytes(37))
 
 
 @pytest.mark.parametrize("text", ["", "SHA256:", "SHA256:AAAA", "SHA256:" + "!" * 43, "MD5:00"])
-def test_what_is_no_fingerprint_is_refused(text):
+def test_an_invalid_fingerprint_is_refused(text):
     with pytest.raises(crypto.CryptoError):
         crypto.digest_of(text)
 

@@ -8,7 +8,14 @@ import msgspec
 import pytest
 
 from fsproto.errors import IntegrityError, WrongPassphraseError
-from fsproto.keys.key_file import MAGIC, needs_passphrase, open_identity, seal_identity
+from fsproto.keys.key_file import (
+    MAGIC,
+    key_of,
+    needs_passphrase,
+    open_identity,
+    open_with_key,
+    seal_identity,
+)
 from tests.support.fixed_keys import Seeded, person
 
 ALICE = person("alice")
@@ -40,6 +47,23 @@ def test_an_identity_comes_back_with_all_its_keys():
 def test_a_keyfile_says_whether_it_needs_a_passphrase():
     assert needs_passphrase(sealed())
     assert not needs_passphrase(plain())
+
+
+def test_the_key_of_the_passphrase_opens_the_file_and_no_other_key_does():
+    key = key_of(sealed(), PASSPHRASE)
+    assert len(key) == 32
+    assert open_with_key(sealed(), key).signing.seed == ALICE.signing.seed
+    other = seal_identity(ALICE, PASSPHRASE, Seeded("another keyfile"))
+    for wrong in (key_of(other, PASSPHRASE), key_of(sealed(), "p"), key[:31], b"", bytes(32)):
+        with pytest.raises(WrongPassphraseError):
+            open_with_key(sealed(), wrong)
+
+
+def test_a_keyfile_without_a_passphrase_has_no_key():
+    with pytest.raises(IntegrityError):
+        key_of(plain(), PASSPHRASE)
+    with pytest.raises(IntegrityError):
+        open_with_key(plain(), bytes(32))
 
 
 def test_nothing_private_can_be_read_from_a_sealed_keyfile():

@@ -53,7 +53,7 @@ def test_what_is_signed_is_what_is_verified():
     assert made.hash != sign_members(ALICE.signing, replace(BODY, version=3)).hash
 
 
-def test_somebody_is_found_by_name():
+def test_a_user_is_found_by_name():
     members = verified(members=[member("bob"), member("carol")])
     found = members.member("carol")
     assert found is not None
@@ -99,7 +99,7 @@ def test_all_keys_that_a_list_has_of_a_writer_count():
 
 @pytest.mark.parametrize("count", [MAX_MEMBERS, MAX_MEMBERS + 1])
 @pytest.mark.parametrize("where", ["members", "above", "former"])
-def test_a_list_names_so_many_and_no_more(where: str, count: int):
+def test_a_list_has_a_limit_of_names(where: str, count: int):
     names = [f"person{n}" for n in range(count)]
     people = {
         "members": [member(name) for name in names],
@@ -143,7 +143,7 @@ def test_what_was_sealed_to_keys_that_were_replaced_still_opens():
     assert refusal.value.hint
 
 
-def test_who_is_not_named_opens_nothing():
+def test_a_person_who_is_not_named_opens_nothing():
     members, sealed = sealed_to(identity("bob"))
     with pytest.raises(IntegrityError, match="does not name you"):
         members.open(sealed, identity("carol"))

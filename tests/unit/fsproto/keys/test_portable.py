@@ -71,7 +71,7 @@ def test_what_does_not_fit_together_is_refused(fields):
         unpack_portable(changed(**fields))
 
 
-def test_the_keys_of_somebody_else_do_not_fit_the_link():
+def test_the_keys_of_another_person_do_not_fit_the_link():
     packed = pack_portable(Portable(person("bob"), LINK, ROOT))
     with pytest.raises(ValueError):
         unpack_portable(packed)

@@ -82,7 +82,7 @@ def test_a_backup_made_by_its_description_opens():
     assert SECRET.open(sealed_by_hand(pack_portable(alices()))).root == ROOT
 
 
-def test_the_identity_of_somebody_else_is_refused_even_under_the_right_phrase():
+def test_the_identity_of_another_person_is_refused_even_under_the_right_phrase():
     link = type(LINK)("bob", LINK.address, LINK.host_key)
     plain = pack_portable(Portable(person("bob"), link, ROOT))
     assert RecoverySecret("bob", BYTES).open(sealed_by_hand(plain, b"bob")).root == ROOT

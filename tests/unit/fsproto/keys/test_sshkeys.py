@@ -92,6 +92,6 @@ def test_a_key_is_what_travels_in_ssh():
         b"x" * (LONGEST + 1),
     ],
 )
-def test_what_is_no_key_is_refused(data):
+def test_an_invalid_key_is_refused(data):
     with pytest.raises(UsageError):
         read_ssh_key(data)

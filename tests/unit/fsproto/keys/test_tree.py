@@ -145,7 +145,7 @@ def test_former_keys_never_look_the_same_twice():
 def test_former_keys_are_as_many_as_there_were_generations_before(count: int):
     keys = tuple(NodeKey(bytes([n]) * 32) for n in range(count))
     sealed = KeyedNode(OLD.node, 4, OLD.key, keys).seal_former(Seeded("former"))
-    with pytest.raises(IntegrityError, match="former keys"):
+    with pytest.raises(IntegrityError, match=r"(?i)former keys"):
         newest_alone(OLD).with_former(manifest_of(OLD, sealed))
 
 
@@ -154,7 +154,7 @@ def test_former_keys_of_odd_length_are_refused():
     binding = b"fs/2 former keys" + OLD.node + reference.u32(4)
     for length in (95, 97):
         sealed = bytes(12) + cipher.encrypt(bytes(12), bytes(length), binding)
-        with pytest.raises(IntegrityError, match="not all there"):
+        with pytest.raises(IntegrityError, match="are missing"):
             newest_alone(OLD).with_former(manifest_of(OLD, sealed))
 
 
@@ -167,7 +167,7 @@ def test_a_link_from_before_a_new_key_still_opens_and_one_from_after_it_opens_fo
         FOLDER.open_link(after)
 
 
-def test_who_opens_a_link_gets_all_keys_of_the_child():
+def test_opening_a_link_gives_all_keys_of_the_child():
     child = aged_node("child", 3, names_since=2)
     opened = FOLDER.open_link(manifest_of(child, child.seal_former(Seeded("former"))))
     assert opened == child

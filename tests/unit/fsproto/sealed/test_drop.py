@@ -89,7 +89,7 @@ def test_the_secret_is_bound_to_drop_and_person():
             open_sealed(sent.wrapped, info, ALICE)
 
 
-def test_nobody_else_opens_it():
+def test_another_person_cannot_open_it():
     with pytest.raises(IntegrityError):
         open_drop(made(), person("bob"))
 
@@ -124,7 +124,7 @@ def test_anything_else_is_refused(changes):
         open_drop(msgspec.structs.replace(made(), **changes), ALICE)
 
 
-def test_a_note_that_is_none_is_refused():
+def test_an_invalid_note_is_refused():
     binding = b"fs/2 drop note" + ID + CONTENT.salt + CONTENT.root
     binding += CONTENT.sealed_size.to_bytes(8, "big")
     for filled in (b"", b"\0", b"\0\5hello", b"\xff\xff" + bytes(126)):

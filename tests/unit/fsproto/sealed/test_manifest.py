@@ -52,7 +52,7 @@ def test_the_author_is_the_one_who_is_asked_for_in_name_and_key():
             verify_author(made.signed, author, public)
 
 
-def test_somebody_who_signs_in_anothers_name_is_found_out():
+def test_a_signature_in_another_name_is_detected():
     in_her_name = sign_manifest(BOB.signing, file_manifest())
     with pytest.raises(SignatureError):
         verify_author(in_her_name.signed, "alice", ALICE.signing.public)
@@ -75,7 +75,7 @@ def test_the_bytes_that_travel_are_the_bytes_that_were_signed():
 
 
 @pytest.mark.parametrize("length", [0, 1, 5, 40, 80])
-def test_names_of_similar_length_cannot_be_told_by_the_size_of_their_metadata(length: int):
+def test_the_size_of_metadata_does_not_distinguish_names_of_similar_length(length: int):
     sizes = {
         len(_sealed(replaced(file_metadata(), name="x" * (length + more)))) for more in range(1, 9)
     }
@@ -97,7 +97,7 @@ def _sealed(metadata: Metadata) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "a\nb", "\x1b[2J", "u\u0308", "x" * 256])
-def test_a_bad_name_is_the_fault_of_whoever_wrote_it(name: str):
+def test_an_invalid_name_is_an_error_of_its_author(name: str):
     manifest = replaced(file_manifest(), metadata=_sealed(replaced(file_metadata(), name=name)))
     with pytest.raises(RemoteProtocolError) as refused:
         open_metadata(FILE.metadata_key, manifest)
@@ -137,7 +137,7 @@ def test_a_mode_is_one_of_three_and_a_folder_has_none():
 
 
 @pytest.mark.parametrize("filled", [b"", b"\x00", b"\x00\x05", b"\xff\xff" + bytes(126)])
-def test_metadata_that_is_no_metadata_is_refused_even_under_the_right_key(filled: bytes):
+def test_malformed_metadata_is_refused_even_under_the_right_key(filled: bytes):
     binding = labels.METADATA + FILE.node + (2).to_bytes(8, "big") + (1).to_bytes(4, "big")
     sealed = bytes(12) + crypto.Aead(FILE.metadata_key).seal(bytes(12), filled, binding)
     with pytest.raises((IntegrityError, RemoteProtocolError)):

@@ -44,7 +44,7 @@ def test_an_entry_takes_the_place_of_the_one_with_its_name():
     assert len(list(replaced)) == 6
 
 
-def test_what_is_not_there_cannot_be_removed():
+def test_a_missing_entry_cannot_be_removed():
     tree = PrefixTree.build(FOLDER[:5])
     with pytest.raises(KeyError):
         tree.remove(entry("absent").token)

@@ -281,7 +281,7 @@ def test_memory_is_used_again_while_large_records_come_and_let_go_after_them():
     assert not server._incoming._spare
 
 
-def test_nobody_is_given_much_memory_before_the_keys_are_agreed():
+def test_a_peer_gets_little_memory_before_the_key_exchange():
     client, server = connection_pair.ends()
     for end, message in ((server, client.start()), (client, b"")):
         end.receive_data(message[:4] or (1600).to_bytes(4, "big"))

@@ -72,7 +72,7 @@ def test_a_client_that_pinned_nothing_sensible_trusts_nobody(pinned: str):
         client.receive_hello(server.receive_hello(client.hello))
 
 
-def test_somebody_who_shows_the_host_key_without_holding_it_is_found_out():
+def test_a_server_that_does_not_hold_its_host_key_is_detected():
     class Pretender(crypto.RsaKey):
         """A key that shows the public half of another key."""
 
@@ -129,7 +129,7 @@ def test_everything_a_client_ever_sent_says_nothing_to_another_server():
         again.next_event()
 
 
-def test_a_server_tells_a_client_of_another_version_its_own():
+def test_a_server_sends_its_version_to_a_client_of_another_version():
     client, server = connection_pair.ends()
     hello = client.start()
     server.receive_data(hello[:8] + b"\x00\x03" + hello[10:])

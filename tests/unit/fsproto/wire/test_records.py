@@ -100,7 +100,7 @@ def test_a_record_too_long_for_its_kind_is_not_made_in_given_memory_either():
     assert sealer.seal(b"first") == RecordSealer(SECRET).seal(b"first")
 
 
-def test_a_refused_record_says_that_somebody_may_be_in_the_middle():
+def test_a_refused_record_warns_of_an_attacker_in_the_middle():
     with pytest.raises(RemoteProtocolError) as refused:
         RecordOpener(SECRET).open(bytes(4), bytes(40))
     assert refused.value.hint is not None
