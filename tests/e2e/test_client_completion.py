@@ -17,7 +17,7 @@ from tests.support.client_processes import Client
 
 def offered(client: Client, line: str, kind: str = "zsh") -> list[str]:
     """Return the first answer with a name; a busy machine may need more than the time limit."""
-    answers = (completed(client, line, kind) for _ in range(30))
+    answers = (completed(client, line, kind) for _ in range(150))
     return next(filter(None, answers), [])
 
 
