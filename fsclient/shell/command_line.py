@@ -1,6 +1,8 @@
 """Completion of remote paths, people and groups on the command line of bash, zsh and fish.
 
-It uses a session that is running already, asks nothing, prints no error and ends within `_LIMIT_S`.
+It uses a session that is running already, asks nothing and prints no error. Asking the server takes
+at most `_LIMIT_S`; commands and options need no server, so they are completed however slow the
+machine is.
 Warnings of the server are kept for the next command, because the server sends each only once.
 """
 
@@ -24,10 +26,7 @@ _PATIENCE = Timeouts(connect_s=_LIMIT_S, via_s=_LIMIT_S, silence_s=_LIMIT_S, fra
 
 
 def start() -> App:
-    """Return the context of a completion; the process ends when its time is over."""
-    limit = threading.Timer(_LIMIT_S, os._exit, (0,))
-    limit.daemon = True
-    limit.start()
+    """Return the context of a completion."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     app = App(_PATIENCE)
     app.options.unattended = app.options.quiet = app.options.defers_warnings = True
@@ -61,7 +60,12 @@ class _Completed(click.types.StringParamType):
         app = ctx.ensure_object(App)
         if app.profile.via() or app.options.via:  # that program could ask for a password
             return []
-        return [CompletionItem(one) for one in self._names(app, incomplete)]
+        limit = threading.Timer(_LIMIT_S, os._exit, (0,))
+        limit.daemon = True
+        limit.start()
+        names = self._names(app, incomplete)
+        limit.cancel()
+        return [CompletionItem(one) for one in names]
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:  # noqa: ANN401 - as in click
         """Return the text."""
