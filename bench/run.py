@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import picture, report
+from bench import growth, picture, report
 from bench.kinds import KINDS
 from bench.lab import Lab, say
 from bench.machine import MEMORY, load, machine, programs
@@ -84,8 +84,8 @@ def stop(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-def planned() -> Plan:
-    """Return the plan that the command line selects."""
+def options() -> argparse.Namespace:
+    """Return what the command line says."""
     parser = argparse.ArgumentParser(prog="bench.run", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="measure less: under a minute")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds of the long measurements")
@@ -93,25 +93,39 @@ def planned() -> Plan:
         "--only", nargs="+", choices=EVERYTHING, metavar="NAME", default=[],
         help=f"measure only these; results go to only.json. {', '.join(EVERYTHING)}",
     )  # fmt: skip
-    options = parser.parse_args()
-    plan = QUICK if options.quick else FULL
-    plan = replace(plan, rounds=max(1, options.rounds or plan.rounds))
-    if options.only:
-        chosen = tuple(name for name in EVERYTHING if name in options.only)
-        plan = replace(plan, kind="only", what=chosen)
+    parser.add_argument(
+        "--scale", action="store_true",
+        help="measure instead how cost grows with what is stored; results go to growth.json",
+    )  # fmt: skip
+    parser.add_argument("--files", type=int, default=100_000, metavar="N", help="with --scale")
+    parser.add_argument("--people", type=int, default=2000, metavar="N", help="with --scale")
+    return parser.parse_args()
+
+
+def planned(chosen: argparse.Namespace) -> Plan:
+    """Return the plan that the command line selects."""
+    plan = QUICK if chosen.quick else FULL
+    plan = replace(plan, rounds=max(1, chosen.rounds or plan.rounds))
+    if chosen.only:
+        names = tuple(name for name in EVERYTHING if name in chosen.only)
+        plan = replace(plan, kind="only", what=names)
     return plan
 
 
 def main() -> int:
     """Measure; write the results, draw the picture, print the tables."""
-    plan = planned()
+    chosen = options()
+    plan = planned(chosen)
     for name in ("SIGTERM", "SIGHUP"):
         signal.signal(getattr(signal, name), stop)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # a thousand sessions at once
     started = time.monotonic()
     try:
-        found = measure(plan)
+        if chosen.scale:
+            grown = growth.measure(chosen.files, chosen.people)
+        else:
+            found = measure(plan)
     except FailedError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -119,6 +133,10 @@ def main() -> int:
         print("bench: interrupted; all servers are stopped and all files removed", file=sys.stderr)
         return 130
     RESULTS.mkdir(exist_ok=True)
+    if chosen.scale:
+        (RESULTS / "growth.json").write_text(json.dumps(grown, indent=1) + "\n", encoding="utf-8")
+        print(growth.markdown(grown))
+        return 0
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     (RESULTS / f"{plan.kind}.json").write_text(text, encoding="utf-8")
     (RESULTS / f"{plan.kind}.svg").write_text(picture.draw(found), encoding="utf-8")
