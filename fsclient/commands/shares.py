@@ -67,7 +67,7 @@ def _by_me(session: Session, own: list[OwnShare]) -> list[dict[str, Any]]:
 def _own_data(
     session: Session, share: OwnShare, now: dict[str, list[str] | None]
 ) -> dict[str, Any]:
-    people = session.people
+    people, ways = session.people, share.members.all_ways()
     return {
         "path": str(share.found.path),
         "members": [
@@ -76,8 +76,8 @@ def _own_data(
                 "role": one.role.name.lower(),
                 "compared": bool((pin := people.pin_of(one.user)) and pin.compared),
                 "state": _state(session, share, one.user, one.ed25519),
-                "alone": ALONE in (ways := share.members.ways(one.user)),
-                "groups": sorted(ways.keys() - {ALONE}),
+                "alone": ALONE in ways[one.user],
+                "groups": sorted(ways[one.user].keys() - {ALONE}),
             }
             for one in share.members.body.members
         ],

@@ -100,10 +100,10 @@ def candidates(session: Session, group: str, share: OwnShare | None) -> list[Can
     bundles = people.looked_up(
         session.context.questions, [one for one in users if people.log.now(one)]
     )
-    found = []
+    found, members = [], share.roles if share is not None else {}
     for user in users:
         pin = people.pin_of(user)
-        compared, has_it = bool(pin and pin.compared), share is not None and user in share.ways
+        compared, has_it = bool(pin and pin.compared), user in members
         bundle = bundles.get(user)
         unusable = bundle is None and people.log.now(user) is not None
         found.append(Candidate(user, bundle, pin is not None, compared, has_it, unusable))
@@ -161,18 +161,19 @@ def group_changes(
     share: OwnShare, now: dict[str, list[str] | None], people: KeyDirectory
 ) -> list[GroupDrift]:
     """Compare the groups of a share with their members `now` (None: no such group)."""
-    found = []
+    found, all_ways = [], share.ways
     for group in groups_of([share]):
         inside = now[group]
-        came = {user: ways[group] for user, ways in share.ways.items() if group in ways}
-        outside = [user for user in inside or () if user not in share.ways]
+        members = set(inside or ())
+        came = {user: ways[group] for user, ways in all_ways.items() if group in ways}
+        outside = [user for user in inside or () if user not in all_ways]
         found.append(
             GroupDrift(
                 group,
                 inside is not None,
                 [user for user in outside if people.log.now(user)],
                 [user for user in outside if not people.log.now(user)],
-                [] if inside is None else [user for user in came if user not in inside],
+                [] if inside is None else [user for user in came if user not in members],
                 Role.WRITER in came.values(),
             )
         )

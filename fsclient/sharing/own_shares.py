@@ -49,13 +49,14 @@ class OwnShare:
     @property
     def ways(self) -> dict[str, dict[str, Role]]:
         """For each member the role of each way, without former members."""
-        return {user: self.members.ways(user) for user in self.roles}
+        ways, roles = self.members.all_ways(), self.roles
+        return {user: ways[user] for user in roles}
 
     @property
     def roles(self) -> dict[str, Role]:
         """The role of each member, without former members."""
-        listed = self.members.body.members
-        return {one.user: one.role for one in listed if one.user not in self.left}
+        listed, left = self.members.body.members, set(self.left)
+        return {one.user: one.role for one in listed if one.user not in left}
 
 
 @dataclass(frozen=True)
