@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from fsd import logs
 from fsd.net.answers import Answers, LargeRequest, UnreadableRequest
+from fsd.net.dispatch import reads_only
 from fsd.net.frame_queue import FrameQueue
 from fsd.net.logged_in import Person
 from fsd.net.login import ConnectionLogin
@@ -165,11 +166,16 @@ class ClientConnection:
                 if self._user_id is not None:
                     last_first.callback(self._services.people.leave, self._user_id, self)
                 last_first.callback(self._line.close)
-                last_first.push_async_callback(self._in_thread, self._uploads.let_go)
+                if self._uploads.reserve:
+                    last_first.push_async_callback(self._let_go)
                 if self._inbox is not None:
                     last_first.push_async_callback(self._inbox.close)
         except Exception:
             log.exception("connection ended badly", extra={"address": self._address})
+
+    async def _let_go(self) -> None:
+        async with self._services.slots.writers:
+            await self._in_thread(self._uploads.let_go)
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
         return await run_in(self._services.pool, work, *args)
@@ -297,11 +303,14 @@ class ClientConnection:
 
     async def _request(self, who: Principal, event: Control) -> None:
         request, message = event.request, event.message
-        more = await self._in_thread(self._answers.begin, who, request, message)
+        writers = self._services.slots.writers
+        async with contextlib.nullcontext() if reads_only(message) else writers:
+            more = await self._in_thread(self._answers.begin, who, request, message)
         await self._end_answer(request, more)
 
     async def _request_large(self, who: Principal, event: LargeRequest) -> None:
-        async with self._services.slots.decoded:
+        slots = self._services.slots
+        async with slots.writers, slots.decoded:
             more = await self._in_thread(self._answers.begin_large, who, event)
         await self._end_answer(event.request, more)
 

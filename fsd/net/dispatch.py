@@ -61,6 +61,31 @@ from fsproto.messages.shares import (
 from fsproto.sealed.stream import stored_segment_count
 from fsproto.types import NodeId, Root
 
+_READS = (
+    Lookup
+    | List
+    | Fetch
+    | GetStates
+    | GetLog
+    | GetBundle
+    | GetRemoved
+    | GetHistory
+    | GetLineage
+    | GetMembers
+    | GetGroup
+    | GetBlocked
+    | GetShared
+    | GetShares
+    | GetDrops
+    | GetStatus
+    | GetSessions
+)
+
+
+def reads_only(ask: Message) -> bool:
+    """Return whether the answer to a message changes nothing in the database."""
+    return isinstance(ask, _READS)
+
 
 @dataclass(frozen=True)
 class Dispatcher:

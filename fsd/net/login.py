@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -88,7 +89,8 @@ class ConnectionLogin:
             log_in = partial(dispatcher.log_in_after_code, recovered, proof)
         else:
             log_in = partial(dispatcher.log_in, message)
-        who, welcome = await self._authenticate(ask, log_in, say)
+        by_ticket = isinstance(message, Login) and message.ticket is not None
+        who, welcome = await self._authenticate(ask, log_in, say, by_ticket=by_ticket)
         try:
             enter(who, by_code=welcome.ticket is not None)
         except OutOfSpaceError as error:  # another login of the user was faster
@@ -135,11 +137,14 @@ class ConnectionLogin:
         finally:
             self._connection.rest()
 
-    async def _authenticate(self, ask: int, log_in: Callable[[bytes, str], T], say: Say) -> T:
+    async def _authenticate(
+        self, ask: int, log_in: Callable[[bytes, str], T], say: Say, *, by_ticket: bool = False
+    ) -> T:
         """Run a login request in a thread; send a refusal and raise it."""
-        asked = time.monotonic()
+        asked, turn = time.monotonic(), self._services.slots.code_logins
         try:
-            return await self._in_thread(log_in, self._connection.channel_id, self._address)
+            async with contextlib.nullcontext() if by_ticket else turn:
+                return await self._in_thread(log_in, self._connection.channel_id, self._address)
         except FsError as error:
             # One answer at one time, whatever is wrong; only holders of the keys hear more.
             theirs = isinstance(error, LoginRefused | SecurityError | UsageError)

@@ -22,6 +22,12 @@ DECODED_AT_ONCE = 3
 """Large requests that are decoded and answered concurrently; a decoded one may take 12 times its
 size in memory."""
 
+WRITERS_AT_ONCE = 16
+"""Requests that change the database. They may all wait for one writer, and requests that only read
+still find a thread."""
+CODE_LOGINS_AT_ONCE = 4
+"""Logins that record an attempt, and so change the database; those with a ticket only read."""
+
 
 class Slots:
     """What only so many connections of a listener may do at once."""
@@ -33,6 +39,10 @@ class Slots:
         """Held while a large request is decoded and answered."""
         self.rotations = asyncio.Semaphore(1)
         """Held while a key rotation with parts is decoded and answered."""
+        self.writers = asyncio.Semaphore(WRITERS_AT_ONCE)
+        """Held by a thread that changes the database, or waits for its turn to do so."""
+        self.code_logins = asyncio.Semaphore(CODE_LOGINS_AT_ONCE)
+        """Held by a thread that answers a login which is not by ticket."""
 
 
 @dataclass(frozen=True)

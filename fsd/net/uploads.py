@@ -35,6 +35,11 @@ class Uploads:
         """Return whether there are any."""
         return bool(self._running)
 
+    @property
+    def reserve(self) -> bool:
+        """Return whether there has been an upload, so that `let_go` has something to release."""
+        return self._channel is not None
+
     def take(self, data: Data) -> FsError | None:
         """Take a segment; return the failure to send if there is one."""
         upload = self._running.get(data.stream)
