@@ -224,14 +224,14 @@ class _Server:
         janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
         # Only this process uses the data directory, so unfinished uploads in it were interrupted.
         await asyncio.to_thread(self._quotas.begin)
-        await asyncio.to_thread(janitor.run, unkept_s=0)
+        await asyncio.to_thread(janitor.tidy, unkept_s=0)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await self._open()
         bound_ssh = await self._open_ssh()
         await self._open_watch()
         if self._hooks is not None:
             await asyncio.to_thread(self._hooks.start)
-        tidying = asyncio.create_task(_now_and_then(janitor.run, TIDY_EVERY_S))
+        tidying = asyncio.create_task(_tidy(janitor))
         renewing = asyncio.create_task(_now_and_then(self._quotas.renew, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
         over_ssh = None if bound_ssh is None else str(bound_ssh)
@@ -251,6 +251,7 @@ class _Server:
         notify(STOPPING)
         log.info("stopping: finishing what is in flight")
         tidying.cancel()
+        janitor.stop()
         if self._ssh is not None:
             await self._ssh.stop_accepting()
         await self._door.close()
@@ -353,12 +354,22 @@ def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) ->
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
 
 
+async def _tidy(janitor: Janitor) -> None:
+    """Delete expired data now, while the server accepts connections, and all waste regularly."""
+    await _attempt(janitor.drop_expired)
+    await _now_and_then(janitor.run, TIDY_EVERY_S)
+
+
 async def _now_and_then(work: Callable[[], None], every_s: float) -> None:
     while True:
         await asyncio.sleep(every_s)
-        try:
-            await asyncio.to_thread(work)
-        except FsError as error:
-            log.warning("%s failed: %s", work.__qualname__, error.sentence)
-        except Exception:  # the next run may succeed
-            log.exception("%s failed", work.__qualname__)
+        await _attempt(work)
+
+
+async def _attempt(work: Callable[[], None]) -> None:
+    try:
+        await asyncio.to_thread(work)
+    except FsError as error:
+        log.warning("%s failed: %s", work.__qualname__, error.sentence)
+    except Exception:  # the next run may succeed
+        log.exception("%s failed", work.__qualname__)

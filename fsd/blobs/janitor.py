@@ -7,13 +7,15 @@ that their person has not accepted. It deletes nothing else that a committed row
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable
 
 from fsd.blobs.base import BlobStore
 from fsd.policies import DropPolicy, KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import drops, nodes, penalties, quotas, sessions, users, versions
+from fsd.store.repos import drops, penalties, quotas, sessions, users, versions
+from fsd.store.repos.many import helpings
 from fsproto.errors import InternalError
 
 log = logging.getLogger(__name__)
@@ -48,9 +50,19 @@ class Janitor:
         self._database = database
         self._blobs = blobs
         self._now_ms = now_ms
+        self._stopped = threading.Event()
 
     def run(self, *, unkept_s: float = STAGED_S) -> None:
-        """Collect once; delete staged blobs that were never kept after `unkept_s` seconds.
+        """Collect once: `tidy` and `drop_expired`."""
+        self.tidy(unkept_s=unkept_s)
+        self.drop_expired()
+
+    def stop(self) -> None:
+        """End a deletion of expired data in another thread soon; a later run resumes it."""
+        self._stopped.set()
+
+    def tidy(self, *, unkept_s: float = STAGED_S) -> None:
+        """Delete leftovers; also staged blobs that were never kept after `unkept_s` seconds.
 
         0 means that no upload is in progress, so blobs without a row are deleted at once too.
         Resumable uploads still keep their time.
@@ -65,8 +77,6 @@ class Janitor:
             penalties.tidy(db, now - int(PENALTY_S * 1000))
             users.drop_used(db, now - int(USED_OTP_S * 1000))
         self._delete(outside)
-        self._drop_old(now)
-        self._drop_unwanted(now)
         lying = list(self._blobs.names(min(unkept_s, ORPHAN_S)))
         with self._database.read() as db:
             known = blob_rows.known(db, lying)
@@ -78,22 +88,39 @@ class Janitor:
         if stale or orphans:
             log.info("tidied up", extra={"count": len(stale) + len(orphans)})
 
+    def drop_expired(self) -> None:
+        """Delete data whose retention has ended, in many small transactions."""
+        now = self._now_ms()
+        self._drop_old(now)
+        self._drop_unwanted(now)
+
     def _drop_old(self, now: int) -> None:
-        """Delete expired data; each removed folder separately, for it may be large."""
         until = self._keep.removed_before(now)
         with self._database.read() as db:
             removed = versions.removed_before(db, until)
-        for top in removed:
+        for some in helpings(removed):
             with self._database.write() as db:
-                held = versions.hold_removed(db, [top])
-                old = [one.id for one in held if one.removed_by(until)]
-                outside = versions.drop_removed(db, nodes.below(db, old))
+                held = versions.hold_removed(db, some)
+                versions.doom(db, [one.id for one in held if one.removed_by(until)])
+        while not self._stopped.is_set() and self._drop_some():
+            pass
+        keep = self._keep.keep_versions
+        with self._database.read() as db:
+            many = versions.with_too_many(db, keep)
+        for some in helpings(many):
+            with self._database.write() as db:
+                outside = versions.trim_some(db, some, keep)
             self._delete(outside)
-        with self._database.write() as db:
-            outside = versions.trim_all(db, self._keep.keep_versions)
-        self._delete(outside)
         if removed:
             log.info("deleted removed files and folders for good", extra={"count": len(removed)})
+
+    def _drop_some(self) -> bool:
+        """Delete some of the nodes that are to be deleted for good; return whether there were."""
+        with self._database.write() as db:
+            some = versions.piece(db, versions.doomed(db), versions.PIECE)
+            outside = versions.drop_removed(db, some)
+        self._delete(outside)
+        return bool(some)
 
     def _drop_unwanted(self, now: int) -> None:
         """Delete expired drops: those that were waiting for too long."""

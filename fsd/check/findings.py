@@ -25,6 +25,8 @@ class FindingKind(enum.Enum):
     """A folder without its state, or with a changed one."""
     WRONG_ROOT = "wrong-root"
     """A folder whose entries differ from its signed state."""
+    WRONG_PAGES = "wrong-pages"
+    """A large folder whose stored tree differs from its entries."""
     NO_PARENT = "no-parent"
     """A node whose parent is not a folder."""
     MISCOUNTED = "miscounted"
@@ -40,10 +42,16 @@ SENTENCES = {
     FindingKind.NO_MANIFEST: "A node of {owner} lacks its manifest: {what}.",
     FindingKind.NO_STATE: "A folder of {owner} lacks its state: node {what}.",
     FindingKind.WRONG_ROOT: "A folder of {owner} does not hold what was signed: node {what}.",
+    FindingKind.WRONG_PAGES: "The stored tree of a folder of {owner} is wrong: node {what}.",
     FindingKind.NO_PARENT: "A node of {owner} lies in no folder: {what}.",
     FindingKind.MISCOUNTED: "The quota of {owner} does not count what is stored: {what}.",
 }
-LOST = frozenset(FindingKind) - {FindingKind.ORPHAN, FindingKind.UNOWNED, FindingKind.MISCOUNTED}
+LOST = frozenset(FindingKind) - {
+    FindingKind.ORPHAN,
+    FindingKind.UNOWNED,
+    FindingKind.MISCOUNTED,
+    FindingKind.WRONG_PAGES,
+}
 """Kinds that mean lost data; the repair cannot restore it."""
 
 

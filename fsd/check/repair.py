@@ -19,7 +19,7 @@ from fsd.check.findings import Finding, FindingKind
 from fsd.store.engine import before_commit
 from fsd.store.models import Blob
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import quotas, users
+from fsd.store.repos import nodes, quotas, tree_pages, users
 from fskit.files import write_private
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ class Quarantine:
             return self._count_again(finding)
         root = bytes.fromhex(finding.what)
         match finding.kind:
+            case FindingKind.WRONG_PAGES:
+                return self._without_pages(finding, root)
             case FindingKind.ORPHAN:
                 return self._orphan(finding, root)
             case FindingKind.UNOWNED:
@@ -82,6 +84,15 @@ class Quarantine:
             quotas.start_over(db, owner.id)
             self._record(db, f"{finding.kind.value}: {finding.owner}")
         return self._note(finding, "counted again")
+
+    def _without_pages(self, finding: Finding, folder: bytes) -> str:
+        """Delete the stored tree of a folder; the next request stores it again."""
+        with self._database.write() as db:
+            if not nodes.states_for_update(db, [folder]):
+                return ""
+            tree_pages.drop(db, folder)
+            self._record(db, f"{finding.kind.value}: {finding.what} of {finding.owner}")
+        return self._note(finding, "deleted, to be stored again")
 
     def _orphan(self, finding: Finding, root: bytes) -> str:
         with self._database.write() as db:  # no other transaction can add its row in the meantime

@@ -16,10 +16,12 @@ from sqlalchemy.orm import aliased
 from fsd.blobs.check import root_of
 from fsd.blobs.janitor import ORPHAN_S
 from fsd.check.findings import Finding, FindingKind
+from fsd.services.files import tree_pages
 from fsd.store.drop_models import Drop
 from fsd.store.models import Blob, FolderState, Manifest, Node, OlderContent, User
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import nodes, quotas
+from fsd.store.repos import tree_pages as page_rows
 from fsproto import labels
 from fsproto.errors import FsError
 from fsproto.packing import unpack
@@ -193,7 +195,7 @@ class Scan:
                     dropped = row is not None and row.node_id and db.get(Drop, row.node_id)
                     kept = kept or bool(dropped and dropped.root == key)
                     return row is not None and (node is None or node.blob != key) and not kept
-                case FindingKind.NO_STATE | FindingKind.WRONG_ROOT:
+                case FindingKind.NO_STATE | FindingKind.WRONG_ROOT | FindingKind.WRONG_PAGES:
                     return nodes.get(db, key) is not None and _folder(db, key) is finding.kind
         # The other kinds come from one statement, so they need no second look.
         return True
@@ -208,6 +210,11 @@ def _folder(db: Db, folder: bytes) -> FindingKind | None:
         signed = unpack(state.payload, State)
     except FsError:
         return FindingKind.NO_STATE
-    held = PrefixTree.build(nodes.entries(db, folder)).root
+    tree, entries = PrefixTree.build(nodes.entries(db, folder)), state.entries
     db.expunge_all()
-    return None if held == signed.root else FindingKind.WRONG_ROOT
+    if tree.root != signed.root:
+        return FindingKind.WRONG_ROOT
+    pages = {} if entries is None else tree_pages.changed(None, tree)[0]
+    if entries not in (None, tree.size) or page_rows.get_all(db, folder) != pages:
+        return FindingKind.WRONG_PAGES
+    return None

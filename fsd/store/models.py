@@ -158,7 +158,10 @@ class Node(Base):
     removed_ms: Mapped[int | None] = mapped_column(BigInteger)
     """When the node, or a folder above it, was removed; NULL while it exists."""
     removed_from: Mapped[bytes | None] = mapped_column(Octets(16))
-    """The folder it was removed from; NULL for the nodes below it, which keep their parent."""
+    """The folder it was removed from; NULL for the nodes below it, which keep their parent.
+
+    `versions.DOOMED` while the node waits for its deletion.
+    """
 
     __table_args__ = (
         UniqueConstraint("parent_id", "token"),
@@ -167,6 +170,13 @@ class Node(Base):
             "removed_from",
             sqlite_where=text("removed_from IS NOT NULL"),
             postgresql_where=text("removed_from IS NOT NULL"),
+        ),
+        Index(
+            "ix_nodes_folders",  # to count a user's folders without reading all their files
+            "owner_id",
+            "parent_id",
+            sqlite_where=text("kind = 2 AND removed_ms IS NULL"),
+            postgresql_where=text("kind = 2 AND removed_ms IS NULL"),
         ),
     )
 
@@ -201,8 +211,24 @@ class FolderState(Base):
     """The owner of the folder."""
     changed: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     """The number of the change that made this state (`Quota.changes`)."""
+    entries: Mapped[int | None] = mapped_column(BigInteger)
+    """Number of entries, if the folder's tree is in `TreePage`; else NULL."""
 
     __table_args__ = (Index("ix_folder_states_changed", "owner_id", "changed"),)
+
+
+class TreePage(Base):
+    """A page of the prefix tree of a large folder, for its present state."""
+
+    __tablename__ = "tree_pages"
+
+    folder_id: Mapped[bytes] = mapped_column(
+        Octets(16), ForeignKey("folder_states.folder_id", ondelete="CASCADE"), primary_key=True
+    )
+    position: Mapped[bytes] = mapped_column(Octets(33), primary_key=True)
+    data: Mapped[bytes] = mapped_column(Octets)
+
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - as SQLAlchemy wants it
 
 
 class OlderHash(Base):
@@ -231,7 +257,7 @@ class Blob(Base):
     __tablename__ = "blobs"
 
     root: Mapped[bytes] = mapped_column(Octets(32), primary_key=True)
-    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    owner_id: Mapped[int] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     node_id: Mapped[bytes | None] = mapped_column(Octets(16), index=True)
     """The node it belongs to; NULL while it is staged."""
     salt: Mapped[bytes] = mapped_column(Octets(32))
@@ -239,6 +265,9 @@ class Blob(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     data: Mapped[bytes | None] = mapped_column(Octets, deferred=True)
     """The bytes of a small blob; NULL if the blob store has them."""
+
+    # All that a sum of a user's stored bytes needs: the rows are long, and there are many.
+    __table_args__ = (Index("ix_blobs_owner_id", "owner_id", "size", "node_id"),)
 
 
 class OlderContent(Base):

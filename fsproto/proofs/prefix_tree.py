@@ -53,7 +53,7 @@ class FolderEntry(NamedTuple):
         return Hash(crypto.sha256(b"\x00" + self.token + self.node + self.manifest))
 
 
-class _Opaque(NamedTuple):
+class Opaque(NamedTuple):
     """A part of which only the root is known, and the first bits of the places in it."""
 
     root: Hash
@@ -62,9 +62,11 @@ class _Opaque(NamedTuple):
     """How many bits of `place` are known."""
 
 
-class _Branch(NamedTuple):
-    zero: _Part
-    one: _Part
+class Branch(NamedTuple):
+    """A part with at least two entries."""
+
+    zero: Part
+    one: Part
     root: Hash
     place: int
     """The place of an entry in it."""
@@ -76,21 +78,23 @@ class _Branch(NamedTuple):
     """Number of visible entries and branches in it, and of roots in place of others."""
 
 
-_Part = FolderEntry | _Opaque | _Branch
-"""A tree with at least one entry."""
+Part = FolderEntry | Opaque | Branch
+"""A tree with at least one entry. Only what stores trees looks at parts: `fsd` and this module."""
 Changes = Mapping[Token, FolderEntry | None]
 """The new entry of each token; None to remove it."""
-_Item = tuple[int, _Part]
+_Item = tuple[int, Part]
 """A part and a place in it."""
 _Change = tuple[int, FolderEntry | None]
 _by_place: Callable[[_Item | _Change], int] = itemgetter(0)
 
 
-def _place(token: Token) -> int:
+def place_number(token: Token) -> int:
+    """Return the place of an entry with this token, as a number."""
     return int.from_bytes(place_of(token), "big")
 
 
-def _bit(place: int, depth: int) -> int:
+def bit_of(place: int, depth: int) -> int:
+    """Return the bit of a place at `depth`, which says on which side of a branch it is."""
     return place >> (_BITS - 1 - depth) & 1
 
 
@@ -99,7 +103,7 @@ def _shared(one: int, other: int) -> int:
     return _BITS - (one ^ other).bit_length()
 
 
-def _start(place: int, depth: int, side: int) -> int:
+def start_of(place: int, depth: int, side: int) -> int:
     """Return the least place with the bit `side` at `depth` and the bits of `place` before it."""
     low = _BITS - depth
     return place >> low << low | side << low - 1
@@ -113,31 +117,38 @@ def _two_of_one_name() -> IntegrityError:
     return IntegrityError("A folder has two entries under one name.")
 
 
-def _branch(zero: _Part, one: _Part, place: int, depth: int) -> _Branch:
+def branch(zero: Part, one: Part, place: int, depth: int) -> Branch:
+    """Return the branch over two parts that differ at bit `depth`; `place` is a place in it."""
     root = _joined(zero.root, depth, one.root)
     shown, nodes = _shown(zero) + _shown(one), _nodes(zero) + _nodes(one) + 1
-    return _Branch(zero, one, root, place, depth, shown, nodes)
+    return Branch(zero, one, root, place, depth, shown, nodes)
 
 
-def _shown(tree: _Part) -> int:
-    return tree.shown if isinstance(tree, _Branch) else int(isinstance(tree, FolderEntry))
+def with_sides(old: Branch, zero: Part, one: Part) -> Branch:
+    """Return a branch with sides that have the same roots, but show more or fewer entries."""
+    shown, nodes = _shown(zero) + _shown(one), _nodes(zero) + _nodes(one) + 1
+    return Branch(zero, one, old.root, old.place, old.depth, shown, nodes)
 
 
-def _nodes(tree: _Part) -> int:
-    return tree.nodes if isinstance(tree, _Branch) else 1
+def _shown(tree: Part) -> int:
+    return tree.shown if isinstance(tree, Branch) else int(isinstance(tree, FolderEntry))
+
+
+def _nodes(tree: Part) -> int:
+    return tree.nodes if isinstance(tree, Branch) else 1
 
 
 class PrefixTree:
     """An immutable tree; a change returns a new tree, which shares the unchanged parts."""
 
-    def __init__(self, tree: _Part | None = None) -> None:
+    def __init__(self, tree: Part | None = None) -> None:
         """Start empty; see also `build` and `from_proof`."""
         self._tree = tree
 
     @classmethod
     def build(cls, entries: Iterable[FolderEntry]) -> PrefixTree:
         """Return the whole tree over entries with different tokens."""
-        ordered: list[_Item] = [(_place(entry.token), entry) for entry in entries]
+        ordered: list[_Item] = [(place_number(entry.token), entry) for entry in entries]
         ordered.sort(key=_by_place)
         if any(a == b for (a, _), (b, _) in pairwise(ordered)):
             raise _two_of_one_name()
@@ -150,6 +161,11 @@ class PrefixTree:
         if not crypto.equal(tree.root, root):
             raise IntegrityError("The server's proof does not fit the folder's signature.")
         return tree
+
+    @property
+    def top(self) -> Part | None:
+        """The tree as parts; None if it has no entry."""
+        return self._tree
 
     @property
     def root(self) -> Hash:
@@ -171,9 +187,9 @@ class PrefixTree:
         tree = self._tree
         if tree is None:
             return None
-        place = _place(token)
-        while isinstance(tree, _Branch):
-            tree = tree.one if _bit(place, tree.depth) else tree.zero
+        place = place_number(token)
+        while isinstance(tree, Branch):
+            tree = tree.one if bit_of(place, tree.depth) else tree.zero
         if isinstance(tree, FolderEntry):
             return tree if tree.token == token else None
         if _shared(place, tree.place) < tree.depth:
@@ -195,7 +211,7 @@ class PrefixTree:
 
         `IntegrityError` if the proof does not cover one of the tokens.
         """
-        ordered = [(_place(token), entry) for token, entry in changes.items()]
+        ordered = [(place_number(token), entry) for token, entry in changes.items()]
         return PrefixTree(_update(self._tree, sorted(ordered, key=_by_place)))
 
     def bare(self) -> PrefixTree:
@@ -220,7 +236,7 @@ class PrefixTree:
         if self._tree is None:
             return b"\x00"
         out: list[bytes] = []
-        _prove(self._tree, sorted(map(_place, tokens)), out)
+        _prove(self._tree, sorted(map(place_number, tokens)), out)
         return b"".join(out)
 
     def __iter__(self) -> Iterator[FolderEntry]:
@@ -230,7 +246,7 @@ class PrefixTree:
             match stack.pop():
                 case FolderEntry() as entry:
                     yield entry
-                case _Branch(zero, one):
+                case Branch(zero, one):
                     stack += [one, zero]
 
 
@@ -287,27 +303,27 @@ class Edit:
         return self._tree.update(self._changes)
 
 
-def _build(items: Sequence[_Item]) -> _Part | None:
+def _build(items: Sequence[_Item]) -> Part | None:
     """Return the tree over parts with different places, in the order of the places."""
     return _build_some(items) if items else None
 
 
-def _build_some(items: Sequence[_Item]) -> _Part:
+def _build_some(items: Sequence[_Item]) -> Part:
     place, part = items[0]
     if len(items) == 1:
         return part
     depth = _shared(place, items[-1][0])
-    split = bisect_left(items, _start(place, depth, 1), key=_by_place)
-    return _branch(_build_some(items[:split]), _build_some(items[split:]), place, depth)
+    split = bisect_left(items, start_of(place, depth, 1), key=_by_place)
+    return branch(_build_some(items[:split]), _build_some(items[split:]), place, depth)
 
 
-def _update(tree: _Part | None, changes: Sequence[_Change]) -> _Part | None:
+def _update(tree: Part | None, changes: Sequence[_Change]) -> Part | None:
     """Return a tree after changes, which are in the order of their places."""
     if not changes:
         return tree
     if tree is None:
         return _build(_added(changes))
-    place = _place(tree.token) if isinstance(tree, FolderEntry) else tree.place
+    place = place_number(tree.token) if isinstance(tree, FolderEntry) else tree.place
     depth = _BITS if isinstance(tree, FolderEntry) else tree.depth
     # Only changes of places that share the first `depth` bits concern what is in the tree.
     low = _BITS - depth
@@ -320,30 +336,30 @@ def _update(tree: _Part | None, changes: Sequence[_Change]) -> _Part | None:
     return _build(items)
 
 
-def _update_inside(tree: _Part, changes: Sequence[_Change]) -> _Part | None:
+def _update_inside(tree: Part, changes: Sequence[_Change]) -> Part | None:
     match tree:
         case FolderEntry():
             return changes[0][1]
-        case _Opaque():
+        case Opaque():
             raise IntegrityError("The server's proof does not cover the changed name.")
-        case _Branch(zero, one, _, place, depth):
-            split = bisect_left(changes, _start(place, depth, 1), key=_by_place)
+        case Branch(zero, one, _, place, depth):
+            split = bisect_left(changes, start_of(place, depth, 1), key=_by_place)
             new_zero, new_one = _update(zero, changes[:split]), _update(one, changes[split:])
             if new_zero is None or new_one is None:
                 return new_one if new_zero is None else new_zero
-            return _branch(new_zero, new_one, place, depth)
+            return branch(new_zero, new_one, place, depth)
 
 
 def _added(changes: Sequence[_Change]) -> list[_Item]:
     return [(place, entry) for place, entry in changes if entry is not None]
 
 
-def _prove(tree: _Part, places: list[int], out: list[bytes]) -> None:
+def _prove(tree: Part, places: list[int], out: list[bytes]) -> None:
     match tree:
-        case _Branch(zero, one, _, _, depth) if places:
+        case Branch(zero, one, _, _, depth) if places:
             out.append(b"\x03" + bytes((depth,)))
-            ones = [place for place in places if _bit(place, depth)]
-            _prove(zero, [place for place in places if not _bit(place, depth)], out)
+            ones = [place for place in places if bit_of(place, depth)]
+            _prove(zero, [place for place in places if not bit_of(place, depth)], out)
             _prove(one, ones, out)
         case FolderEntry() if places:
             out.append(b"\x01" + tree.token + tree.node + tree.manifest)
@@ -356,7 +372,7 @@ class _ProofReader:
         self._proof = proof
         self._at = 0
 
-    def read(self) -> _Part | None:
+    def read(self) -> Part | None:
         """Read the whole proof."""
         tree = None if self._proof == b"\x00" else self._part(0)[1]
         if tree is not None and self._at != len(self._proof):
@@ -370,7 +386,7 @@ class _ProofReader:
             raise RemoteProtocolError("The server's proof was cut short.")
         return piece
 
-    def _part(self, least: int) -> tuple[int | None, _Part]:
+    def _part(self, least: int) -> tuple[int | None, Part]:
         """Read a part whose places differ at bit `least` at the earliest.
 
         Return the place of a visible entry in it too; None if there is no such entry.
@@ -380,29 +396,29 @@ class _ProofReader:
             entry = FolderEntry(
                 Token(self._take(_TOKEN)), NodeId(self._take(_NODE)), Hash(self._take(_HASH))
             )
-            return _place(entry.token), entry
+            return place_number(entry.token), entry
         if kind == b"\x02":
             root = Hash(self._take(_HASH))
             if root != NO_HASH:
-                return None, _Opaque(root, 0, 0)
+                return None, Opaque(root, 0, 0)
         if kind == b"\x03":
             depth = self._take(1)[0]
             if depth >= least:
                 return self._branch(depth)
         raise RemoteProtocolError("The server's proof is malformed.")
 
-    def _branch(self, depth: int) -> tuple[int, _Branch]:
+    def _branch(self, depth: int) -> tuple[int, Branch]:
         read = self._part(depth + 1), self._part(depth + 1)
         place = read[1][0] if read[0][0] is None else read[0][0]
         if place is None:
             # A branch is shown only as a part of the path to an entry. Without an entry, the
             # first bits of the places in it are unknown, and no change can be computed.
             raise RemoteProtocolError("The server's proof is malformed.")
-        sides = list[_Part]()
+        sides = list[Part]()
         for side, (known, part) in enumerate(read):
-            start = _start(place, depth, side)
+            start = start_of(place, depth, side)
             if known is not None and _shared(known, start) <= depth:
                 raise IntegrityError("The server's proof has an entry in an impossible place.")
-            sides.append(_Opaque(part.root, start, depth + 1) if known is None else part)
+            sides.append(Opaque(part.root, start, depth + 1) if known is None else part)
         zero, one = sides
-        return place, _branch(zero, one, place, depth)
+        return place, branch(zero, one, place, depth)

@@ -122,6 +122,8 @@ def test_a_member_list_names_the_groups_of_its_members(vector: Vector):
     members = _verify(vector)
     for user, ways in vector["ways"].items():
         assert members.ways(user) == ways
+    listed = [one.user for one in members.body.members]
+    assert members.all_ways() == {user: members.ways(user) for user in listed}
 
 
 @good("members", lambda vector: "node_key" in vector)

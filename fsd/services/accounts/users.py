@@ -17,7 +17,7 @@ from fsd.blobs.base import BlobStore
 from fsd.policies import QuotaPolicy
 from fsd.services.accounts import handover
 from fsd.services.accounts.terms import AccountTerms
-from fsd.services.accounts.views import AccountView, Holdings, account_view, holdings
+from fsd.services.accounts.views import AccountView, Holdings, account_views, holdings
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.files.uploads import drop_suspended
 from fsd.store import models
@@ -98,19 +98,19 @@ class UserAdmin:
     ) -> None:
         """Add all of these users or none; `ExistsError` if a name is taken.
 
-        `hand_out` gets their enrolments before the transaction commits: if it raises, no user is
-        added.
+        `hand_out` gets their enrolments before the transaction starts, so that the database waits
+        for none of its work; if it raises, no user is added.
         """
         made = [
             Enrolment(clean_user(name), OtpSetting(new_secret(), digits, period, algorithm))
             for name, _ in new
         ]
+        hand_out(made)
         with self._database.write() as db:
             for one, (name, terms) in zip(made, new, strict=True):
                 if users.by_name(db, name):
                     raise _taken(name)
                 self._add(db, name, one.otp, terms)
-            hand_out(made)
 
     def taken(self, names: Collection[str]) -> set[str]:
         """Return those of the names that are taken."""
@@ -144,7 +144,7 @@ class UserAdmin:
     def everybody(self) -> list[AccountView]:
         """Return all accounts by name."""
         with self._database.read() as db:
-            return [self._view(db, user) for user in users.everybody(db)]
+            return account_views(db, users.everybody(db), self._quota, self._now_ms())
 
     def show(self, name: str) -> AccountView:
         """Return one account; `NotFoundError` if there is none of that name."""
@@ -245,7 +245,8 @@ class UserAdmin:
         self._delete_content(owner, roots)
 
     def _view(self, db: Db, user: models.User) -> AccountView:
-        return account_view(db, user, self._quota, self._now_ms())
+        (view,) = account_views(db, [user], self._quota, self._now_ms())
+        return view
 
     def _record(self, db: Db, event: AuditEvent, name: str, detail: str = "") -> None:
         self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)

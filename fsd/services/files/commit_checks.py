@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from fsd.principal import Principal
 from fsd.services.files.member_lists import NextList, verified_lists
+from fsd.services.files.tree_cache import EMPTY, FolderTree
 from fsd.store import models
 from fsd.store.repos.blobs import HeldBlob
 from fsd.store.repos.nodes import StoredState
@@ -18,7 +19,7 @@ from fsproto.messages.files import Commit, InlineBlob, Removal
 from fsproto.messages.keylog import RotatePart
 from fsproto.packing import unpack
 from fsproto.proofs.lineage import NO_LINEAGE
-from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
+from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import (
@@ -114,10 +115,22 @@ class VerifiedCommit:
                 return True
         return False
 
-    def tokens_of(self, folder: NodeId) -> list[Token]:
-        """Return the tokens of a folder that this change touches."""
-        touched = [m.body.token for m in self.manifests.values() if m.body.parent == folder]
-        return touched + [r.token for r in self.removals if r.folder == folder]
+    def tokens(self) -> dict[NodeId, list[Token]]:
+        """Return the tokens that this change touches, for each of its folders."""
+        found: dict[NodeId, list[Token]] = {folder: [] for folder in self.states}
+        for manifest in self.manifests.values():
+            found[manifest.body.parent].append(manifest.body.token)
+        for removal in self.removals:
+            found[removal.folder].append(removal.token)
+        return found
+
+    def tokens_to_check(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, list[Token]]:
+        """Return the tokens that the checks of this change need, for each of its folders."""
+        found = self.tokens()
+        for row in before.values():
+            if row.parent_id in found and row.token is not None:
+                found[NodeId(row.parent_id)].append(Token(row.token))
+        return found
 
     def makes_folder(self, folder: NodeId) -> bool:
         """Return whether this change creates the folder."""
@@ -302,10 +315,10 @@ def check_content(
 
 
 def changed_trees(
-    change: VerifiedCommit, old: Mapping[NodeId, PrefixTree]
-) -> dict[NodeId, PrefixTree]:
+    change: VerifiedCommit, old: Mapping[NodeId, FolderTree]
+) -> dict[NodeId, FolderTree]:
     """Apply the change to the trees; refuse it unless their roots equal the signed roots."""
-    trees = {folder: old.get(folder, PrefixTree()) for folder in change.states}
+    trees = {folder: old.get(folder, EMPTY) for folder in change.states}
     changes: dict[NodeId, dict[Token, FolderEntry | None]] = {folder: {} for folder in trees}
     for folder, token in ((removal.folder, removal.token) for removal in change.removals):
         if token in changes[folder] or trees[folder].get(token) is None:
@@ -314,14 +327,14 @@ def changed_trees(
     for manifest in change.manifests.values():
         body = manifest.body
         changes[body.parent][body.token] = FolderEntry(body.token, body.node, manifest.hash)
-    new = {folder: tree.update(changes[folder]) for folder, tree in trees.items()}
+    new = {folder: tree.changed(changes[folder]) for folder, tree in trees.items()}
     if any(new[folder].root != state.body.root for folder, state in change.states.items()):
         raise RemoteProtocolError("A folder's new state does not follow from the change.")
     return new
 
 
 def check_sizes(
-    old: Mapping[NodeId, PrefixTree], new: Mapping[NodeId, PrefixTree], most: int = MAX_ENTRIES
+    old: Mapping[NodeId, FolderTree], new: Mapping[NodeId, FolderTree], most: int = MAX_ENTRIES
 ) -> None:
     """Refuse a change after which a folder has more than `most` entries, and more than before."""
     for folder, tree in new.items():
@@ -332,9 +345,9 @@ def check_sizes(
 
 def find_displaced(
     change: VerifiedCommit,
-    old: dict[NodeId, PrefixTree],
+    old: dict[NodeId, FolderTree],
     before: dict[bytes, models.Node],
-    new: dict[NodeId, PrefixTree],
+    new: dict[NodeId, FolderTree],
 ) -> dict[bytes, tuple[NodeId, Token]]:
     """Return the nodes that lose their place, and the place; check that moved nodes left theirs."""
     for node in change.manifests:
@@ -347,8 +360,9 @@ def find_displaced(
         if tree is None or (elsewhere and left is not None and left.node == node):
             raise RemoteProtocolError("A node is moved without leaving its old folder.")
     gone: dict[bytes, tuple[NodeId, Token]] = {}
+    tokens = change.tokens()
     for folder, tree in old.items():
-        for token in change.tokens_of(folder):
+        for token in tokens[folder]:
             entry = tree.get(token)
             if entry is not None and entry.node not in change.manifests:
                 gone[entry.node] = folder, token

@@ -8,6 +8,7 @@ would reject.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 from sqlalchemy.orm import Session as Db
@@ -30,16 +31,18 @@ from fsd.services.files.commit_checks import (
     place,
 )
 from fsd.services.files.commit_contents import store_small, take_contents
+from fsd.services.files.folder_trees import FolderTrees, is_due
 from fsd.services.files.growth import growth_of, touched_nodes
 from fsd.services.files.key_log import check_log_heads
 from fsd.services.files.member_lists import NextList, check_lists, store_list
 from fsd.services.files.places import check_places, placed_nodes
 from fsd.services.files.quotas import Quotas, check_charged
+from fsd.services.files.removal import Foreseen, Removed, foresee, removed
 from fsd.services.files.shares import folder_for
-from fsd.services.files.tree_cache import TreeCache
+from fsd.services.files.tree_cache import FolderTree
 from fsd.services.paging import stored
 from fsd.store import models
-from fsd.store.engine import Database
+from fsd.store.engine import Database, DatabaseError
 from fsd.store.quota_models import Quota
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import lineages, nodes, quotas, shares, users, versions
@@ -61,9 +64,11 @@ from fsproto.messages.files import (
     Stale,
 )
 from fsproto.messages.history import Lineal
-from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Hash, NodeId, Token
+
+_MOVE_WITHIN_S = 1.0
+"""How long a look-up waits to store a tree; the next one tries it again."""
 
 
 class FileService:
@@ -86,14 +91,20 @@ class FileService:
         self._keeping = keep or KeepPolicy()
         self._blobs = blobs
         self._now_ms = now_ms
-        self._trees = TreeCache()
+        self._trees = FolderTrees()
 
     def lookup(self, who: Principal, folder: NodeId, tokens: list[Token]) -> Found:
         """Return a folder's state with the proof and the manifests for some tokens."""
         check_tokens(tokens)
         with self._database.read() as db:
             folder_for(db, nodes.get(db, folder), who, Role.READER)
-            return self._found(db, nodes.state(db, folder), tokens)
+            state = nodes.state(db, folder)
+            tree = self._trees.load(db, state, tokens)
+            found, of_state = _found(db, state, tree, tokens), Hash(state.hash)
+        if is_due(tree):
+            with suppress(DatabaseError), self._database.write(_MOVE_WITHIN_S) as db:
+                self._trees.move_to_pages(db, folder, of_state, tree)
+        return found
 
     def listing(self, who: Principal, folder: NodeId) -> Iterator[Entries | Listed]:
         """Yield the manifests of everything in a folder, and then the state they belong to.
@@ -117,6 +128,7 @@ class FileService:
         change = VerifiedCommit.verified(who, ask)
         with self._database.read() as db:  # before the lock: a head that is true stays true
             check_log_heads(db, who.user, change.log_heads())
+            foreseen = foresee(db, who, change)
         with self._database.write() as db:
             owner_id = quotas.owner_of(db, change.standing_folders()) or who.user_id
             quota = quotas.hold(db, owner_id)
@@ -127,7 +139,7 @@ class FileService:
                 answer = self._stale(db, who, change, current)
                 self._stage(db, who, change)
                 return answer
-            trees, gone = self._apply(db, who, change, current, quota)
+            trees, gone = self._apply(db, who, change, current, quota, foreseen=foreseen)
         self._settle(change, trees, gone)
         return Done()
 
@@ -144,37 +156,23 @@ class FileService:
         return partial(self._settle, change, trees, gone)
 
     def _settle(
-        self, change: VerifiedCommit, trees: dict[NodeId, PrefixTree], gone: list[bytes]
+        self, change: VerifiedCommit, trees: dict[NodeId, FolderTree], gone: list[bytes]
     ) -> None:
         """Delete the blobs that a stored change left, and keep its trees in memory."""
         for root in gone:
             self._blobs.delete(root)
+        tokens = change.tokens()
         for folder, tree in trees.items():
-            self._trees.put(folder, change.states[folder].hash, tree)
-
-    def _found(self, db: Db, state: models.FolderState | StoredState, tokens: list[Token]) -> Found:
-        tree = self._tree(db, state)
-        entries = (tree.get(token) for token in sorted(set(tokens)))
-        present = [entry.node for entry in entries if entry is not None]
-        return Found(
-            nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present, MAX_CONTROL)
-        )
-
-    def _tree(self, db: Db, state: models.FolderState | StoredState) -> PrefixTree:
-        key = NodeId(state.folder_id), Hash(state.hash)
-        tree = self._trees.get(*key)
-        if tree is None:
-            tree = PrefixTree.build(nodes.entries(db, state.folder_id))
-            self._trees.put(*key, tree)
-        return tree
+            self._trees.keep(folder, change.states[folder].hash, tree, tokens[folder])
 
     def _stale(
         self, db: Db, who: Principal, change: VerifiedCommit, current: dict[bytes, StoredState]
     ) -> Stale:
-        found = []
+        found, tokens = [], change.tokens()
         for folder, state in current.items():
             folder_for(db, nodes.get(db, folder), who, Role.WRITER)
-            found.append(self._found(db, state, change.tokens_of(NodeId(folder))))
+            some = tokens[NodeId(folder)]
+            found.append(_found(db, state, self._trees.load(db, state, some), some))
         return Stale(found)
 
     # --- changes
@@ -192,14 +190,21 @@ class FileService:
         change: VerifiedCommit,
         current: dict[bytes, StoredState],
         quota: Quota | None,
-    ) -> tuple[dict[NodeId, PrefixTree], list[bytes]]:
+        *,
+        foreseen: Foreseen | None = None,
+    ) -> tuple[dict[NodeId, FolderTree], list[bytes]]:
         """Check and store a change; return the new trees and the blobs to delete.
 
-        `quota` is the row in which the changed tree counts; it is locked.
+        `quota` is the row in which the changed tree counts; it is locked. `foreseen` is what the
+        change would have removed before that.
         """
         nodes.hold(db, change.nodes_to_hold())
         before = nodes.get_all(db, change.nodes_before())
-        old = {NodeId(folder): self._tree(db, state) for folder, state in current.items()}
+        tokens = change.tokens_to_check(before)
+        old = {
+            NodeId(folder): self._trees.load(db, state, tokens[NodeId(folder)])
+            for folder, state in current.items()
+        }
         owner_id = _owner(db, who, change, before)
         check_charged(db, owner_id, quota)
         check_versions(owner_id, change, before)
@@ -221,9 +226,13 @@ class FileService:
         ]
         back = _brought_back(db, who, change, before)
         placed = placed_nodes(change, before)
-        touched = touched_nodes(db, change, before, [*gone_from, *back])
+        goes = None
+        if gone_from and not change.manifests:  # a removal alone, which may be large
+            known = foreseen is not None and foreseen.holds(gone_from, quota)
+            goes = foreseen.removed if foreseen and known else removed(db, gone_from)
+        touched = touched_nodes(db, change, before, [*([] if goes else gone_from), *back])
         held = quotas.of_nodes(db, touched)
-        stores = growth_of(db, change, before, gone_from)
+        stores = growth_of(db, change, before, gone_from, goes)
         nodes.unplace(db, [*gone_from, *moved])
         take_contents(db, who, owner_id, change, before, now_ms=self._now_ms())
         lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
@@ -234,10 +243,12 @@ class FileService:
         check_places(db, change, placed)
         if back:
             versions.bring_back(db, back)
-        gone += self._let_go(db, change, current, (old, new), gone_from)
+        gone += self._let_go(db, change, current, (old, new), gone_from, goes=goes)
+        kept = self._trees.store(db, current, old, new)
         changed = quotas.of_nodes(db, touched).less(held).and_more(change.new_files(before))
+        changed = changed.less(goes.held) if goes else changed
         self._room.settle(db, who, quota, changed, change.salts(), stores=stores)
-        return new, gone
+        return kept, gone
 
     def _record(self, db: Db, who: Principal, new: NextList) -> None:
         """Record the members that a node is now shared with."""
@@ -253,18 +264,27 @@ class FileService:
         db: Db,
         change: VerifiedCommit,
         current: dict[bytes, StoredState],
-        trees: tuple[dict[NodeId, PrefixTree], dict[NodeId, PrefixTree]],
+        trees: tuple[dict[NodeId, FolderTree], dict[NodeId, FolderTree]],
         gone_from: dict[bytes, tuple[NodeId, Token]],
+        *,
+        goes: Removed | None,
     ) -> list[bytes]:
         """Mark nodes that lost their place as removed, or delete them; return blobs to delete."""
         if not gone_from:
             return []
         if not self._keeping.keep_removed_days:
-            doomed = nodes.below(db, list(gone_from))
+            doomed = goes.below if goes else nodes.below(db, list(gone_from))
             roots = blob_rows.of_nodes(db, doomed)
             nodes.drop(db, doomed)
             return blob_rows.drop(db, roots)
         old, new = trees
+        left: dict[NodeId, list[Token]] = {}
+        for folder, token in gone_from.values():
+            left.setdefault(folder, []).append(token)
+        after = {
+            folder: self._trees.filled(db, folder, new[folder], tokens)
+            for folder, tokens in left.items()
+        }
         departures = [
             Departure(
                 node,
@@ -272,11 +292,11 @@ class FileService:
                 nodes.signed(current[folder]),
                 old[folder].prove([token]),
                 change.states[folder].signed,
-                new[folder].prove([token]),
+                after[folder].prove([token]),
             )
             for node, (folder, token) in gone_from.items()
         ]
-        versions.set_aside(db, departures, self._now_ms())
+        versions.set_aside(db, departures, self._now_ms(), goes.below if goes else None)
         return []
 
     def _write(
@@ -340,12 +360,22 @@ class FileService:
             )
 
 
+def _found(
+    db: Db, state: models.FolderState | StoredState, tree: FolderTree, tokens: list[Token]
+) -> Found:
+    entries = (tree.get(token) for token in sorted(set(tokens)))
+    present = [entry.node for entry in entries if entry is not None]
+    return Found(nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present, MAX_CONTROL))
+
+
 def _brought_back(
     db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]
 ) -> list[bytes]:
     """Return the removed nodes that get a place; raise unless the user may restore them."""
     back = [row for row in before.values() if row.removed_from and row.id in change.manifests]
     for row in back:
+        if row.removed_from == versions.DOOMED:
+            raise NotFoundError("That was deleted for good.")
         if row.owner_id != who.user_id and shares.role(db, who.user_id, row.id) is not Role.WRITER:
             raise NotFoundError("There is no such file or folder.")
     return [row.id for row in back]

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy.orm import Session as Db
 
 from fsd.services.files.commit_checks import VerifiedCommit
+from fsd.services.files.removal import Removed
 from fsd.store import models
 from fsd.store.repos import blobs, nodes, quotas
 from fsd.store.repos.stored import ROW, Stored, size_of
@@ -23,10 +24,12 @@ def growth_of(
     change: VerifiedCommit,
     before: Mapping[bytes, models.Node],
     gone_from: Collection[bytes],
+    goes: Removed | None = None,
 ) -> Stored:
     """Return what a verified commit adds, at most; nothing of it is stored yet.
 
-    `before` has the existing nodes of the commit, `gone_from` the nodes that are removed.
+    `before` has the existing nodes of the commit, `gone_from` the nodes that are removed, `goes`
+    what is below these, if that is known.
     """
     new = sum(node not in before for node in change.manifests)
     first = (state for state in change.states.values() if state.body.version == 1)
@@ -36,7 +39,7 @@ def growth_of(
     records += size_of(sealed for one in change.lists.values() for sealed in one.sealed.values())
     replaced = len(change.states) + len(change.manifests) - new + len(change.lists)
     records += _REPLACED * replaced + _REMOVAL * len(gone_from)
-    return Stored(new, records, _kept(db, change, before, gone_from))
+    return Stored(new, records, _kept(db, change, before, gone_from, goes))
 
 
 def touched_nodes(
@@ -54,6 +57,7 @@ def _kept(
     change: VerifiedCommit,
     before: Mapping[bytes, models.Node],
     gone_from: Collection[bytes],
+    goes: Removed | None,
 ) -> int:
     """Return the sealed bytes that become older versions or removed files."""
     roots = [
@@ -64,6 +68,8 @@ def _kept(
         and (manifest.body.content is None or manifest.body.content.root != row.blob)
     ]
     size = sum(held.size for held in blobs.held(db, roots).values()) if roots else 0
-    if gone_from:
+    if goes is not None:
+        size += goes.held.size
+    elif gone_from:
         size += quotas.of_nodes(db, nodes.below(db, list(gone_from))).size
     return size

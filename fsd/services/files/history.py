@@ -25,6 +25,8 @@ from fsproto.types import NodeId
 
 _AT_ONCE = 100
 """Removed nodes in one answer, if there is room."""
+_PIECES = 10
+"""Pieces of a deletion for good that its request waits for; the janitor deletes the others."""
 
 
 class HistoryService:
@@ -83,21 +85,30 @@ class HistoryService:
             raise RemoteProtocolError("Too many removed nodes were named at once.")
         wanted = {bytes(one.node): one.version for one in named}
         with self._database.write() as db:
-            row = quotas.hold(db, who.user_id)
             held = versions.hold_removed(db, list(wanted))
             for one in held:
                 _check_owner(db, who, one)
             tops = [one.id for one in held if one.version == wanted[one.id]]
-            doomed = versions.all_removed(db, tops)
-            if row is not None and (count := stored.known(row)) is not None:
-                stored.keep(row, count.less(stored.of_removed(db, doomed)))
-            outside = versions.drop_removed(db, doomed)
+            versions.doom(db, tops)
             if tops and self._audit is not None:
-                detail = count_text(len(doomed), "file or folder", "files and folders")
-                self._audit.record_own(db, AuditEvent.TRASH_EMPTIED, who, detail)
+                what = count_text(len(tops), "removed file or folder", "removed files and folders")
+                self._audit.record_own(db, AuditEvent.TRASH_EMPTIED, who, what)
+        for _ in range(_PIECES):
+            if not self._drop_some(who, tops):
+                break
+        return Done()
+
+    def _drop_some(self, who: Principal, tops: list[bytes]) -> bool:
+        """Delete some of the nodes below doomed ones; return whether there were any."""
+        with self._database.write() as db:
+            row = quotas.hold(db, who.user_id)
+            some = versions.piece(db, versions.held_doomed(db, tops), versions.PIECE)
+            if row is not None and (count := stored.known(row)) is not None:
+                stored.keep(row, count.less(stored.of_removed(db, some)))
+            outside = versions.drop_removed(db, some)
         for root in outside:
             self._blobs.delete(root)
-        return Done()
+        return bool(some)
 
 
 def _check_owner(db: Db, who: Principal, top: versions.RemovedTop) -> None:

@@ -47,7 +47,6 @@ from fsproto.messages.account import (
     Status,
 )
 from fsproto.messages.keylog import Rotate, RotatePart
-from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Random
 
 
@@ -84,15 +83,15 @@ class OwnAccount:
         """
         with self._database.read() as db:
             session = db.get(models.Session, who.session_id)
-            kinds, stored = users.usage(db, who.user_id)
+            held = users.usage(db, [who.user_id])[who.user_id]
             row = quotas.get(db, who.user_id)
             backup = key_backups.of_user(db, who.user_id)
             return Status(
                 server_version=__version__,
                 expires_ms=session.expires_ms if session else 0,
-                files=kinds.get(NodeKind.FILE, 0),
-                folders=kinds.get(NodeKind.FOLDER, 0),
-                stored_bytes=stored,
+                files=held.files,
+                folders=held.folders,
+                stored_bytes=held.stored_bytes,
                 used_bytes=row.used_bytes if row else 0,
                 quota_bytes=self._quota.bytes_of(row),
                 quota_files=self._quota.files_of(row),

@@ -163,6 +163,8 @@ class StoredState(NamedTuple):
     next_lineage: bytes
     payload: bytes
     signature: bytes
+    entries: int | None
+    """Number of entries, if the folder's tree is in pages."""
 
 
 _FOR_UPDATE = (
@@ -288,6 +290,21 @@ def height(db: Db, folder: bytes, limit: int) -> int:
         for some in helpings(level)
     )
     return found + any(one is not None for one in files)
+
+
+_AT = select(_NODES.c.id).where(
+    _NODES.c.parent_id == bindparam("folder"), _NODES.c.token == bindparam("token")
+)
+
+
+def at(db: Db, places: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
+    """Return the nodes at some places, each a folder and a token."""
+    connection = db.connection()
+    found = (
+        connection.execute(_AT, {"folder": folder, "token": token}).scalar()
+        for folder, token in places
+    )
+    return [node for node in found if node is not None]
 
 
 def below(db: Db, tops: Sequence[bytes]) -> list[bytes]:

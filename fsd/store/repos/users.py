@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BindParameter,
+    Select,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User, table
+from fsd.store.quota_models import Handover, Quota
+from fsd.store.repos.many import helpings
 from fsproto.sealed.manifest import NodeKind
 
-_BUNDLES = table(Bundle)
+_BUNDLES, _NODES, _BLOBS = table(Bundle), table(Node), table(Blob)
+_QUOTAS, _HANDOVERS = table(Quota), table(Handover)
 
 APART = 2
 """By how many steps two right codes of one moment may be apart."""
@@ -143,23 +160,67 @@ def count_files(db: Db) -> int:
     return db.scalar(files) or 0
 
 
-def usage(db: Db, user_id: int) -> tuple[dict[int, int], int]:
-    """Return how many nodes of each kind a user owns (roots left out), and the bytes stored.
+_SOME_USERS: BindParameter[int] = bindparam("users", expanding=True)
+_FOLDERS = (  # the condition is that of the index, as text, or SQLite would not use it
+    select(_NODES.c.owner_id, func.count())
+    .where(_NODES.c.owner_id.in_(_SOME_USERS), _NODES.c.parent_id.is_not(None))
+    .where(text("kind = 2 AND removed_ms IS NULL"))
+    .group_by(_NODES.c.owner_id)
+)
+_FILES = (
+    select(_NODES.c.owner_id, func.count())
+    .where(_NODES.c.owner_id.in_(_SOME_USERS), _NODES.c.parent_id.is_not(None))
+    .where(_NODES.c.kind == int(NodeKind.FILE), _NODES.c.removed_ms.is_(None))
+    .group_by(_NODES.c.owner_id)
+)
+_STORED = (
+    select(_BLOBS.c.owner_id, func.sum(_BLOBS.c.size))
+    .where(_BLOBS.c.owner_id.in_(_SOME_USERS), _BLOBS.c.node_id.is_not(None))
+    .group_by(_BLOBS.c.owner_id)
+)
+_NOTED_FILES = select(_QUOTAS.c.user_id, _QUOTAS.c.used_files).where(
+    _QUOTAS.c.user_id.in_(_SOME_USERS)
+)
+_SHARING = select(_HANDOVERS.c.user_id, _HANDOVERS.c.payer_id).where(
+    or_(_HANDOVERS.c.user_id.in_(_SOME_USERS), _HANDOVERS.c.payer_id.in_(_SOME_USERS))
+)
 
-    A removed node does not count as a node, but its bytes count while they are kept. The bytes of
-    older versions count too.
+
+class Usage(NamedTuple):
+    """What a user's own tree holds."""
+
+    files: int = 0
+    """Present files; removed ones do not count."""
+    folders: int = 0
+    """Present folders, without the root."""
+    stored_bytes: int = 0
+    """Sealed bytes of all contents, with older versions and removed files while they are kept."""
+
+
+def usage(db: Db, users: Sequence[int]) -> dict[int, Usage]:
+    """Return what each of some users' trees holds.
+
+    The number of files is the one in the user's quota, and the other two have an index, so that
+    the work does not grow with the rows of the tree. Only trees that share a quota are counted.
     """
-    kinds = db.execute(
-        select(Node.kind, func.count())
-        .where(Node.owner_id == user_id, Node.parent_id.is_not(None), Node.removed_ms.is_(None))
-        .group_by(Node.kind)
-    )
-    stored = db.scalar(
-        select(func.coalesce(func.sum(Blob.size), 0)).where(
-            Blob.owner_id == user_id, Blob.node_id.is_not(None)
-        )
-    )
-    return {kind: count for kind, count in kinds}, int(stored or 0)  # noqa: C416 - rows to a dict
+    found = dict.fromkeys(users, Usage())
+    for some in helpings(users):
+        folders = dict(_rows(db, _FOLDERS, some))
+        stored = dict(_rows(db, _STORED, some))
+        noted = dict(_rows(db, _NOTED_FILES, some))
+        sharing = {user for pair in _rows(db, _SHARING, some) for user in pair}
+        counted = [user for user in some if user in sharing or user not in noted]
+        files = noted | dict.fromkeys(counted, 0) | dict(_rows(db, _FILES, counted))
+        for user in some:
+            sums = files[user], folders.get(user, 0), int(stored.get(user) or 0)
+            found[user] = Usage(*sums)
+    return found
+
+
+def _rows(db: Db, ask: Select[Any], users: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the rows of a query with `_SOME_USERS`, as pairs of numbers."""
+    rows = db.connection().execute(ask, {"users": list(users)}) if users else ()
+    return [(one, two) for one, two in rows]
 
 
 def drop_tree(db: Db, user_id: int) -> list[bytes]:

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Grant, Manifest, Node, OlderContent, Removal, table
 from fsd.store.repos import blobs, nodes
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
+from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import Signed
 
 MAX_CHAIN = 512
@@ -46,6 +47,15 @@ _LEAVE = (
 )
 _NEW_REMOVAL = insert(_REMOVALS)
 _AS_IS = {"synchronize_session": False}
+DOOMED = b"deleted"
+"""What `Node.removed_from` has once the deletion is final; ids of nodes have another length."""
+PIECE = 2000
+"""Nodes that one transaction deletes: it takes about a tenth of a second."""
+_TOPS = 100
+_IN_TRASH = Node.removed_from.is_not(None), Node.removed_from != DOOMED
+_SOME_NODES = select(_NODES.c.id, _NODES.c.kind).limit(bindparam("most"))
+_CHILDREN = _SOME_NODES.where(_NODES.c.parent_id == bindparam("of"))
+_REMOVED_CHILDREN = _SOME_NODES.where(_NODES.c.removed_from == bindparam("of"))
 
 
 # --- older versions
@@ -83,10 +93,15 @@ def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[bytes]:
     return _cut(db, many, keep, {node: version + 1 for node, version in long.items()})
 
 
-def trim_all(db: Db, keep: int) -> list[bytes]:
-    """Trim all nodes, for the setting may be lower than before."""
+def with_too_many(db: Db, keep: int) -> list[bytes]:
+    """Return all nodes with more than `keep` older contents: the setting may have been lowered."""
     many = select(OlderContent.node_id).group_by(OlderContent.node_id)
-    return _cut(db, list(db.scalars(many.having(func.count() > keep))), keep, {})
+    return list(db.scalars(many.having(func.count() > keep)))
+
+
+def trim_some(db: Db, many: Sequence[bytes], keep: int) -> list[bytes]:
+    """Trim nodes from `with_too_many`; return the roots to delete in the blob store."""
+    return _cut(db, many, keep, {})
 
 
 def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> list[bytes]:
@@ -146,10 +161,16 @@ class Departure(NamedTuple):
     after_proof: bytes
 
 
-def set_aside(db: Db, departures: Sequence[Departure], now_ms: int) -> None:
-    """Mark nodes that left their folders as removed, with everything below them."""
-    tops = [one.node for one in departures]
-    for some in helpings(nodes.below(db, tops)):
+def set_aside(
+    db: Db, departures: Sequence[Departure], now_ms: int, below: Sequence[bytes] | None = None
+) -> None:
+    """Mark nodes that left their folders as removed, with everything below them.
+
+    `below` has all these nodes; None: they are looked for.
+    """
+    if below is None:
+        below = nodes.below(db, [one.node for one in departures])
+    for some in helpings(below):
         hidden = update(Node).where(Node.id.in_(some)).values(removed_ms=now_ms)
         db.execute(hidden, execution_options=_AS_IS)
         # The member lists stay: they show which users may have signed the contents.
@@ -214,7 +235,7 @@ def removed_from(db: Db, folder: bytes, skip: int, limit: int) -> list[RemovedRo
 
 def removed_before(db: Db, time_ms: int) -> list[bytes]:
     """Return the nodes removed at or before a time, without the nodes below them."""
-    old = select(Node.id).where(Node.removed_from.is_not(None), Node.removed_ms <= time_ms)
+    old = select(Node.id).where(*_IN_TRASH, Node.removed_ms <= time_ms)
     return list(db.scalars(old))
 
 
@@ -235,28 +256,66 @@ def hold_removed(db: Db, ids: Sequence[bytes]) -> list[RemovedTop]:
     """Lock those of the nodes that were themselves removed and are kept."""
     rows = db.execute(
         select(Node.id, Node.owner_id, Node.version, Node.removed_ms)
-        .where(Node.id.in_(ids), Node.removed_from.is_not(None))
+        .where(Node.id.in_(ids), *_IN_TRASH)
         .order_by(Node.id)
         .with_for_update()
     )
     return [RemovedTop(*row) for row in rows]
 
 
-def all_removed(db: Db, tops: Sequence[bytes]) -> list[bytes]:
-    """Return removed nodes with everything below them, and what was removed from there before.
+# --- deletion for good, in pieces
 
-    Without the folders that the latter was removed from, no client could find it any longer.
+
+def doom(db: Db, tops: Sequence[bytes]) -> None:
+    """Make it final that removed nodes are deleted: from now on, nobody sees or restores them.
+
+    They are deleted in pieces, so that other transactions find their turn in between.
     """
-    found, level = list[bytes](), list(tops)
-    while level:
-        level = nodes.below(db, level)
-        found += level
-        level = [
-            node
-            for some in helpings(level)
-            for node in db.scalars(select(Node.id).where(Node.removed_from.in_(some)))
+    for some in helpings(tops):
+        final = update(Node).where(Node.id.in_(some)).values(removed_from=DOOMED)
+        db.execute(final, execution_options=_AS_IS)
+        db.execute(delete(Removal).where(Removal.node_id.in_(some)), execution_options=_AS_IS)
+
+
+def doomed(db: Db) -> list[bytes]:
+    """Return some nodes that must be deleted with everything below them, and lock them."""
+    some = select(Node.id).where(Node.removed_from == DOOMED).limit(_TOPS)
+    return list(db.scalars(some.with_for_update(skip_locked=True)))
+
+
+def held_doomed(db: Db, tops: Sequence[bytes]) -> list[bytes]:
+    """Return and lock those of some nodes that must be deleted and still exist."""
+    which = select(Node.id).where(Node.id.in_(tops), Node.removed_from == DOOMED)
+    return list(db.scalars(which.with_for_update(skip_locked=True)))
+
+
+def piece(db: Db, tops: Sequence[bytes], most: int) -> list[bytes]:
+    """Return about `most` of some nodes and those below them; a node comes after all below it.
+
+    With the nodes below a folder are those that were removed from it before: without the folder,
+    no client could find them any longer.
+    """
+    found = dict[bytes, None]()
+    left: list[tuple[bytes, bool | None]] = [(top, None) for top in reversed(tops)]
+    while left and len(found) < most:
+        node, is_last = left.pop()
+        if is_last is not None:
+            if not is_last:
+                break  # the folder has more than was read of it
+            found[node] = None
+            continue
+        within = [
+            (row.id, row.kind)
+            for ask in (_CHILDREN, _REMOVED_CHILDREN)
+            for row in db.execute(ask, {"of": node, "most": most})
         ]
-    return found
+        left.append((node, len(within) < most))
+        for child, kind in within:
+            if kind == NodeKind.FOLDER:
+                left.append((child, None))
+            else:
+                found[child] = None
+    return list(found)
 
 
 def drop_removed(db: Db, doomed: Sequence[bytes]) -> list[bytes]:

@@ -242,7 +242,7 @@ def test_no_user_is_added_if_the_sheets_cannot_be_written(admin, file, tmp_path)
 
 
 def test_a_name_added_at_the_same_moment_undoes_the_whole_import(admin, file, tmp_path, capsys):
-    """Two administrators add the same name: the second command adds no user and writes no sheet."""
+    """Two administrators add the same name: the second command adds no user."""
     admin("add-user", "ben")
     from contextlib import closing
 

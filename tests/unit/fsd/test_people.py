@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.accounts.views import Holdings
 from fsd.services.drops.keys import DropKeyAdmin
+from fsd.services.files import folder_trees
 from fsd.services.files.quotas import Quotas
 from fsd.store import models
 from fsd.store.audit_models import AuditEntry
@@ -132,7 +133,9 @@ def test_an_unknown_name_is_not_found_and_quoted_safely(office, act):
         assert len(refusal.value.sentence) < 600
 
 
-def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, clock):
+def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, clock, monkeypatch):
+    for limit in ("MOST_BUILT", "_LEAST_IN_PAGES"):
+        monkeypatch.setattr(folder_trees, limit, 0)
     bob = resident(office, clock, "bob")
     before, blobs = rows(office), stored_blobs(office)
     alice = resident(office, clock, "alice")

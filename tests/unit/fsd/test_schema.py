@@ -205,7 +205,7 @@ SINCE_SHARING |= {"login_penalties", "login_states", "login_notices", "recovery_
 SINCE_SHARING |= {"quotas", "reservations", "handovers"}
 SINCE_SHARING |= {"user_groups", "group_members"}
 SINCE_SHARING |= {"drops", "drop_keys", "older_hashes", "told_notices", "blocked_owners"}
-SINCE_SHARING |= {"hook_events", "hook_progress"}
+SINCE_SHARING |= {"hook_events", "hook_progress", "tree_pages"}
 """Includes the tables of later revisions."""
 BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
 

@@ -234,8 +234,8 @@ def test_the_owner_deletes_removed_nodes_with_all_their_contents(office, clock):
     assert alice.removed() == []
     assert in_the_store(office) == 0
     assert audited(office, AuditEvent.TRASH_EMPTIED) == [
-        ("trash-emptied", "alice", "1 file or folder"),
-        ("trash-emptied", "alice", "1 file or folder"),
+        ("trash-emptied", "alice", "1 removed file or folder"),
+        ("trash-emptied", "alice", "1 removed file or folder"),
     ]
 
 
