@@ -66,7 +66,7 @@ class Growth:
         self._fs(f"{name}: put all", "put", source, name)
         self._fs(f"{name}: put one, server warm", "put", one, f"{inside}/")
         self._server.restart()
-        self._fs(f"{name}: put one, server cold", "put", "--force", one, f"{inside}/")
+        self._fs(f"{name}: put one, server cold", "put", one, f"{inside}/")
         self._fs(f"{name}: cat one", "cat", f"{inside}/{one.name}")
         self._fs(f"{name}: ls one folder", "ls", inside)
         self._fs(f"{name}: sync of nothing new", "sync", source, name)
@@ -87,7 +87,7 @@ class Growth:
         one, waited = self._work / "one.txt", 0.0
         while self._removed():
             before = time.perf_counter()
-            run(self._server.client("put", "--force", one, "while.txt"), env=self._server.env)
+            run(self._server.client("put", one, "while.txt"), env=self._server.env)
             waited = max(waited, time.perf_counter() - before)
         self._add("slowest put during that deletion", Sample(waited, 0, 0, cpu_s(pid)))
 
@@ -115,7 +115,7 @@ class Growth:
         one = self._work / "one.txt"
         while not over.is_set():
             before = time.perf_counter()
-            run(self._server.client("put", "--force", one, "other.txt"), env=self._server.env)
+            run(self._server.client("put", one, "other.txt"), env=self._server.env)
             slowest[0] = max(slowest[0], time.perf_counter() - before)
 
     def _fs(self, name: str, *words: object) -> None:

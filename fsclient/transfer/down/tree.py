@@ -1,7 +1,7 @@
 """Download of remote folders: comparison with the local tree, and download of differences.
 
 Nothing is written through a link inside the local folder: a link in place of a folder is an error,
-and a link in place of a file is itself replaced. All folders are created before the first file or
+and a link in place of a file is itself replaced. All folders and files are created before the first
 link, so a link in a tree cannot redirect another entry of the tree.
 """
 
@@ -49,6 +49,9 @@ from fsproto.errors import ExistsError, FsError, SourceChangedError
 from fsproto.names import for_terminal
 from fsproto.sealed.manifest import Metadata, Mode
 
+_MOST_JOBS = 5000
+"""Files that wait for their download while folders are listed; each takes about 4 KiB."""
+
 
 @dataclass
 class _Here:
@@ -84,12 +87,15 @@ class TreeDownload:
         )
         self._compare = ContentComparer(task.session)
         self._jobs: list[DownloadJob] = []
+        self._links: list[DownloadJob] = []
         self._folders: list[tuple[Path, Metadata]] = []
         self._extra: list[tuple[Path, str]] = []
 
     def finish(self) -> None:
         """Download missing and different files; if nothing failed, then remove extra ones."""
-        get_all(self._session, self._jobs, self._progress, self._failures, self._movers)
+        self._get()
+        self._jobs, self._links = self._links, []
+        self._get()
         if self._extra and len(self._failures):
             self._failures.removed_nothing()
             self._extra = []
@@ -101,8 +107,16 @@ class TreeDownload:
                 with self._failures.noted(), local_errors(path):
                     set_time(path, metadata.mtime_ns)
 
+    def _get(self) -> None:
+        """Download the files that wait."""
+        jobs, self._jobs = self._jobs, []
+        if jobs:
+            get_all(self._session, jobs, self._progress, self._failures, self._movers)
+
     def add(self, found: TreeNode, path: Path, relative: str = "", *, follow: bool = False) -> None:
-        """Create the local folders for a node and everything below it; list files to download.
+        """Create the local folders for a node and everything below it; download files.
+
+        The last files are downloaded by `finish`, and so are all links.
 
         `relative` is the path from the top folder. `follow` is for a `path` that the user named: a
         link there is followed.
@@ -119,6 +133,19 @@ class TreeDownload:
     def _walk(self, top: _Here) -> None:
         todo: deque[tuple[TreeNode, _Here]] = deque()
         self._enter(top, todo)
+        while todo:
+            todo = self._listed_until_full(todo)
+            if len(self._jobs) >= _MOST_JOBS:
+                self._get()
+
+    def _listed_until_full(
+        self, todo: deque[tuple[TreeNode, _Here]]
+    ) -> deque[tuple[TreeNode, _Here]]:
+        """List folders until enough files wait for their download; return the folders left.
+
+        Nothing else can be requested while an answer to a listing is still under way.
+        """
+        left: deque[tuple[TreeNode, _Here]] = deque()
         for here, inside in self._session.tree.listings(todo):
             with self._failures.noted():
                 if isinstance(inside, FsError):
@@ -128,6 +155,10 @@ class TreeDownload:
                     self._failures.note(refused.error)
                 self._guard.check_branch(self._session.context, here.found.keyed.node)
                 self._contents(here, inside.nodes, todo)
+            if len(self._jobs) >= _MOST_JOBS:  # only those that were requested are still listed
+                left += todo
+                todo.clear()
+        return left
 
     def _enter(self, here: _Here, todo: deque[tuple[TreeNode, _Here]]) -> None:
         """Queue a folder for listing, and create the local one unless it exists.
@@ -310,7 +341,8 @@ class TreeDownload:
     def _add(self, job: DownloadJob, path: Path | str, action: str) -> None:
         self._actions.note(action, path, job.file.metadata.size)
         if not self._actions.dry_run:
-            self._jobs.append(job)
+            is_link = job.file.metadata.mode is Mode.SYMLINK
+            (self._links if is_link else self._jobs).append(job)
 
     def _check_replaceable(self, path: Path, relative: str) -> None:
         """Raise `ExistsError` unless a file may replace this folder."""
