@@ -7,6 +7,7 @@ database. The rows of the files are inserted directly.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -111,6 +112,8 @@ def one_change(count: int) -> Iterator[tuple[str, float]]:
             nodes.put_states(db, [state], who.user_id, 0)
         person.version, person.next_lineage = person.version + 1, state.point.next_lineage
         token = alice.chains["a"][-1].body.token
+        gc.collect()
+        gc.freeze()  # as a server does when it has started
 
         def start() -> None:
             alice.files = made.files = FileService(made.database, made.blobs, now_ms=clock)
