@@ -222,9 +222,9 @@ class _Server:
         """Serve until a signal stops the server."""
         settings = self._settings
         janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
-        # Only this process uses the data directory, so unfinished uploads in it were interrupted.
         await asyncio.to_thread(self._quotas.begin)
-        await asyncio.to_thread(janitor.tidy, unkept_s=0)
+        # Other servers may use the same database and blobs, so uploads keep their time here too.
+        await asyncio.to_thread(janitor.tidy)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await self._open()
         bound_ssh = await self._open_ssh()

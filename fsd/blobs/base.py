@@ -23,11 +23,20 @@ class StagedBlob(Protocol):
         A piece is overwritten by the next one.
         """
 
-    def cut(self, size: int) -> None:
-        """Truncate to `size` bytes; later writes append to them."""
+    def write_from(self, offset: int) -> None:
+        """Continue writing at byte `offset`, over the bytes that are there.
 
-    def keep(self, root: bytes) -> None:
-        """Make the blob durable under its name before returning."""
+        Nothing is truncated: another process may have resumed or finished the same upload.
+        """
+
+    def is_current(self) -> bool:
+        """Return whether the blob is still staged, and not stored, replaced or deleted."""
+
+    def keep(self, root: bytes, size: int) -> None:
+        """Make the blob durable under its name before returning.
+
+        `IntegrityError` unless it has `size` bytes.
+        """
 
     def let_go(self) -> None:
         """Close it, so that it can be opened again by its ticket; harmless after `keep`."""

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from fskit.files import sync_folder
 from fskit.os_errors import NO_SPACE
-from fsproto.errors import IntegrityError, InternalError, OutOfSpaceError
+from fsproto.errors import ConflictError, IntegrityError, InternalError, OutOfSpaceError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -154,20 +154,31 @@ class LocalStagedBlob:
             while have := _filled(room, self._file):
                 yield room[:have]
 
-    def cut(self, size: int) -> None:
-        """Truncate to the first `size` bytes; later writes follow them."""
+    def write_from(self, offset: int) -> None:
+        """Continue writing at byte `offset`, over the bytes that are there."""
         with explained():
-            self._file.truncate(size)
-            self._file.seek(size)
+            self._file.seek(offset)
+
+    def is_current(self) -> bool:
+        """Return whether the file is still in the staging folder under its name."""
+        with suppress(OSError):
+            return not self._file.closed and os.path.samestat(
+                os.fstat(self._file.fileno()), self._path.stat()
+            )
+        return False
 
     def let_go(self) -> None:
         """Close the file but keep it, to be opened again by its ticket; harmless after `keep`."""
         self._file.close()
 
-    def keep(self, root: bytes) -> None:
+    def keep(self, root: bytes, size: int) -> None:
         """Make it durable under its name: the file is synced first, then the folder entry."""
         final = self._place(root)
+        if not self.is_current():
+            raise ConflictError("This upload continues over another connection.")
         with explained():
+            if os.fstat(self._file.fileno()).st_size != size:
+                raise IntegrityError("The server has lost a part of this upload.")
             os.fsync(self._file.fileno())
             self._file.close()
             new_folder = not final.parent.exists()
@@ -179,10 +190,8 @@ class LocalStagedBlob:
 
     def discard(self) -> None:
         """Forget it; harmless after `keep` and after another took its ticket."""
-        with suppress(OSError):
-            if not self._file.closed and os.path.samestat(
-                os.fstat(self._file.fileno()), self._path.stat()
-            ):
+        if self.is_current():
+            with suppress(OSError):
                 self._path.unlink()
         self._file.close()
 

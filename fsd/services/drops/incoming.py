@@ -90,7 +90,7 @@ class StreamingEncryptor:
             whole = None
         root = integrity.root(self._salt, self._leaves, self._stored)
         if self._staged is not None:
-            self._staged.keep(root)
+            self._staged.keep(root, self._stored)
         self._plain, self._sealed = bytearray(), memoryview(b"")
         return DropContent(self._salt, root, self._stored), whole
 

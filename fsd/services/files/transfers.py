@@ -139,7 +139,7 @@ class TransferService:
 
     def _finish(self, who: Principal, blob: StagedUpload, root: Root, size: int) -> None:
         blob.check(root, size)
-        blob.staged.keep(root)
+        blob.staged.keep(root, size)
         row = {
             "root": root,
             "owner_id": who.user_id,

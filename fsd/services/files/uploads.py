@@ -86,10 +86,8 @@ class StagedUpload:
             raise IntegrityError("The upload was damaged in transit: its salted hash differs.")
 
     def whole_leaves(self) -> list[bytes]:
-        """Discard an incomplete last segment; return the leaves of the others."""
-        leaves = self._leaves[: self._size // SEGMENT_SIZE]
-        self.staged.cut(len(leaves) * SEGMENT_SIZE)
-        return leaves
+        """Return the leaves of the complete segments."""
+        return self._leaves[: self._size // SEGMENT_SIZE]
 
 
 class FinishedUpload:
@@ -142,9 +140,10 @@ class StagedUploads:
         leaves = None
         if before is not None:
             with before.lock:  # wait until the other connection has written its segment
-                if not before.over:
+                if not before.over and before.staged.is_current():
                     leaves, staged = before.whole_leaves(), before.staged
-                    before.over = True
+                    staged.write_from(len(leaves) * SEGMENT_SIZE)
+                before.over = True
             self._leave(before)
         if leaves is None:
             found = self._store.staged(_ticket(owner, salt))
@@ -237,11 +236,11 @@ def _ticket(owner: int, salt: Salt) -> str:
 
 
 def _hashed(salt: Salt, staged: StagedBlob) -> list[bytes]:
-    """Return the leaves of the complete staged segments, and truncate the rest."""
+    """Return the leaves of the complete staged segments; writing continues after them."""
     leaves = [
         integrity.leaf(salt, index, piece)
         for index, piece in enumerate(staged.pieces(SEGMENT_SIZE))
         if len(piece) == SEGMENT_SIZE
     ]
-    staged.cut(len(leaves) * SEGMENT_SIZE)
+    staged.write_from(len(leaves) * SEGMENT_SIZE)
     return leaves

@@ -35,7 +35,7 @@ def store(office: Services, real: Disk, clock) -> LocalBlobs:
     for root in (*ROOTS, KNOWN):
         staged = blobs.stage()
         staged.write(b"content")
-        staged.keep(root)
+        staged.keep(root, len(b"content"))
     office.add("alice")
     with office.database.write() as db:
         owner = db.scalars(select(User.id)).one()
