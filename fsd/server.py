@@ -17,6 +17,7 @@ from fsd import logs
 from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
+from fsd.blobs.places import Places
 from fsd.factory import open_database
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
@@ -131,6 +132,7 @@ class _Server:
             room=self._quotas,
         )
         self._spare = IdleWorkers.of_this_machine()
+        self._places = Places(database, now_ms)
         self._transfers = TransferService(
             database,
             self._blobs,
@@ -138,6 +140,7 @@ class _Server:
             limits=settings.uploads,
             quotas=self._quotas,
             spare=self._spare,
+            places=self._places,
         )
         self._drops = DropService(
             database,
@@ -146,6 +149,7 @@ class _Server:
             audit=self._audit,
             now_ms=now_ms,
             random=os.urandom,
+            places=self._places,
         )
         self._log = KeyLogWriter(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
@@ -223,7 +227,6 @@ class _Server:
         settings = self._settings
         janitor = Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
         await asyncio.to_thread(self._quotas.begin)
-        # Other servers may use the same database and blobs, so uploads keep their time here too.
         await asyncio.to_thread(janitor.tidy)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await self._open()
@@ -232,7 +235,7 @@ class _Server:
         if self._hooks is not None:
             await asyncio.to_thread(self._hooks.start)
         tidying = asyncio.create_task(_tidy(janitor))
-        renewing = asyncio.create_task(_now_and_then(self._quotas.renew, RENEW_S))
+        renewing = asyncio.create_task(_now_and_then(self._renew, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
         over_ssh = None if bound_ssh is None else str(bound_ssh)
         settings.home.note_run(str(bound), url if settings.database else None, over_ssh)
@@ -264,6 +267,12 @@ class _Server:
         if self._watch is not None:
             await self._watch.close()
         log.info("stopped")
+
+    def _renew(self) -> None:
+        """Extend what connections hold in the database, so that nothing else ends it."""
+        self._quotas.renew()
+        self._transfers.renew()
+        self._places.renew()
 
     async def _open(self) -> Address:
         where = self._settings.listen
@@ -357,6 +366,7 @@ def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) ->
 async def _tidy(janitor: Janitor) -> None:
     """Delete expired data now, while the server accepts connections, and all waste regularly."""
     await _attempt(janitor.drop_expired)
+    await _attempt(janitor.empty)
     await _now_and_then(janitor.run, TIDY_EVERY_S)
 
 

@@ -8,7 +8,6 @@ of each of its rows, even if blobs are replaced or removed while it is written.
 from __future__ import annotations
 
 import io
-import struct
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from sqlalchemy import func, select
 from fsd.backup import layout, rows
 from fsd.backup.encrypt import BackupEncryptor
 from fsd.backup.layout import BackupHeader, BackupTrailer
+from fsd.blobs.base import BlobStore
 from fsd.blobs.check import Hashed
 from fsd.blobs.local import LocalBlobs
 from fsd.blobs.pin import BlobPin, let_go_of_leftovers
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from fsproto.types import Random
 
 _ATTEMPTS = 5
-_WANTED = struct.Struct(">32s32s")
 _MODE = 0o600
 
 
@@ -76,17 +75,19 @@ def make(
     now_ms: Callable[[], int],
     random: Random,
     progress: Callable[[int, int], object] = lambda _done, _total: None,
+    blobs: BlobStore | None = None,
 ) -> BackupSummary:
     """Write a sealed backup to `out`, which need not be seekable.
 
-    `progress` is called with the bytes of blobs that are written, and of all blobs.
+    `blobs` is the blob store; None: the one in the data directory. `progress` is called with the
+    bytes of blobs that are written, and of all blobs.
     `HomeBusyError` while another backup runs.
     """
     with home.maintenance():
         let_go_of_leftovers(home.path)
         sealed = BackupEncryptor(out, passphrase, random)
         for attempt in range(_ATTEMPTS):
-            with BlobPin(home.path, LocalBlobs(home.blobs)) as hold:
+            with BlobPin(home.path, blobs or LocalBlobs(home.blobs)) as hold:
                 hold.all()
                 try:
                     made = _Backup(home, database, hold, sealed, progress).write(now_ms())
@@ -137,11 +138,11 @@ class _Backup:
     def _find_wanted(self, db: Db) -> tuple[int, int]:
         """Pin every blob of the snapshot; list them in a file, because there may be many."""
         count = size = 0
-        ask = select(Blob.root, Blob.salt, Blob.size).where(Blob.data.is_(None))
-        with self._wanted.open("wb") as wanted:
-            for root, salt, length in db.execute(ask.execution_options(yield_per=1000)):
-                if self._hold.one(root):
-                    wanted.write(_WANTED.pack(root, salt))
+        ask = select(Blob.root, Blob.salt, Blob.size, Blob.place).where(Blob.place.is_not(None))
+        with self._wanted.open("w", encoding="ascii") as wanted:
+            for root, salt, length, place in db.execute(ask.execution_options(yield_per=1000)):
+                if self._hold.one(place or ""):
+                    wanted.write(f"{root.hex()} {salt.hex()} {place}\n")
                     count, size = count + 1, size + length
                 elif self._still_there(root):
                     self._missing.append(root.hex())
@@ -185,10 +186,10 @@ class _Backup:
 
     def _add_blobs(self, tar: tarfile.TarFile, total: int) -> None:
         done = 0
-        for root, salt in _records(self._wanted):
-            with self._hold.open(root) as file:
-                hashed = Hashed(file, Salt(salt))
-                info = _info(f"blobs/{root.hex()}", Path(file.name).stat().st_size)
+        for root, salt, place in _records(self._wanted):
+            with self._hold.open(place) as source:
+                hashed = Hashed(source, Salt(salt))
+                info = _info(f"blobs/{root.hex()}", self._hold.size(place))
                 _put(tar, info, hashed)
             done += info.size
             self._progress(done, total)
@@ -211,11 +212,11 @@ def _tar(out: BackupEncryptor) -> Iterator[tarfile.TarFile]:
         raise
 
 
-def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
-    with path.open("rb") as file:
-        while record := file.read(_WANTED.size):
-            root, salt = _WANTED.unpack(record)
-            yield root, salt
+def _records(path: Path) -> Iterator[tuple[bytes, bytes, str]]:
+    with path.open(encoding="ascii") as file:
+        for line in file:
+            root, salt, place = line.split()
+            yield bytes.fromhex(root), bytes.fromhex(salt), place
 
 
 def _info(name: str, size: int) -> tarfile.TarInfo:

@@ -30,6 +30,7 @@ from fsd.home.home import SETTINGS_FILE, Home, HomeError
 from fsd.master_key import open_vault
 from fsd.store import schema
 from fsd.store.engine import Database
+from fsd.store.repos import blobs as blob_rows
 from fskit.files import make_folders
 from fsproto.errors import BadSettingError, ConflictError, FsError, IntegrityError, UsageError
 from fsproto.limits import SEGMENT_SIZE
@@ -152,6 +153,8 @@ class _Restoring:
                 if end is None or self._blobs != head.blobs:
                     raise _incomplete()
                 schema.upgrade(db)
+                with db.write() as all_restored:
+                    blob_rows.name_by_root(all_restored)
                 recorded = self._record(db, head)
             if self._place is not None:  # so that fsadmin knows
                 self._home.note_run("", db.url.render_as_string(hide_password=True))

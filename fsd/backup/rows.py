@@ -30,11 +30,14 @@ LEFT_OUT = frozenset(
         "recovery_codes",
         "reservations",
         "told_notices",
+        "uploads",
+        "upload_parts",
+        "doomed_places",
     }
 )
 """Not backed up: a session that was ended after the backup, or a recovery code that was used since,
-must not come back to life with it; nor what uploads have reserved that will not go on, nor events
-that hooks may have received since."""
+must not come back to life with it; nor uploads that will not go on, with what they have reserved
+and the places of their blobs, nor events that hooks may have received since."""
 _PIECE = 1 << 20
 """About how many bytes of rows are packed together."""
 _ROWS_AT_ONCE = 500

@@ -1,52 +1,76 @@
 """The interface of a blob store.
 
-A blob is named by its root (32 bytes). It is staged first and gets that name when it is complete
-and durable, so a blob with a root as its name is always complete. A staged blob may have a
-*ticket*: a name by which it is found again after its connection, or the server, has ended.
+A blob has a *place* in the store: a name that is used once, for one blob. The database has a row of
+the place before its first byte is written (`places.py`). A blob is at its place only when it is
+complete and durable. Any server may write or finish any upload, and a server that was frozen may
+write again, late: so no operation truncates, and which server counts is decided in the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import IO, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+from fsproto.errors import ConflictError, IntegrityError, InternalError
 
 
-class StagedBlob(Protocol):
-    """A blob that is being received."""
+class UploadGoneError(ConflictError):
+    """The blob store has lost an unfinished upload."""
+
+    default_hint = "Give the same command again."
+
+
+class BlobMissingError(IntegrityError):
+    """The server has lost the content of this file."""
+
+
+class StoreUnavailableError(InternalError):
+    """The object store of the server fails, or does not answer."""
+
+
+class StoredBlob(NamedTuple):
+    """A blob in the store."""
+
+    place: str
+    size: int
+    age_s: float
+
+
+class BlobWriter(Protocol):
+    """Bytes of one blob, written in order from some byte on.
+
+    `end_part` ends a part. A store that takes parts of a minimum size (`part_size`) needs each of
+    them ended when it is reached; other stores need no parts.
+    """
+
+    @property
+    def part_size(self) -> int | None:
+        """Bytes of the next part, unless it is the last; None if it may have any size."""
+
+    @property
+    def remote_id(self) -> str:
+        """The store's own name of the upload; empty before its first part, and in some stores."""
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append; `OutOfSpaceError` if there is no space."""
+        """Append; `OutOfSpaceError` if there is no space, `UploadGoneError` if it was aborted."""
 
-    def pieces(self, size: int) -> Iterator[memoryview]:
-        """Return the data written so far in pieces of `size` bytes; the last may be shorter.
+    def end_part(self) -> str:
+        """Store the bytes since the last part; return what `finish` needs to know of them."""
 
-        A piece is overwritten by the next one.
+    def finish(self, tags: Sequence[str], size: int) -> None:
+        """Make the blob of `size` bytes complete and durable at its place before returning.
+
+        `tags` are those of all ended parts, in order. `IntegrityError` if bytes are missing.
+        Harmless if another server has finished it.
         """
 
-    def write_from(self, offset: int) -> None:
-        """Continue writing at byte `offset`, over the bytes that are there.
-
-        Nothing is truncated: another process may have resumed or finished the same upload.
-        """
-
-    def is_current(self) -> bool:
-        """Return whether the blob is still staged, and not stored, replaced or deleted."""
-
-    def keep(self, root: bytes, size: int) -> None:
-        """Make the blob durable under its name before returning.
-
-        `IntegrityError` unless it has `size` bytes.
-        """
-
-    def let_go(self) -> None:
-        """Close it, so that it can be opened again by its ticket; harmless after `keep`."""
-
-    def discard(self) -> None:
-        """Delete the staged blob; harmless after `keep`."""
+    def close(self) -> None:
+        """Release memory and descriptors; ended parts stay. Harmless after `finish`."""
 
 
 class BlobReader(Protocol):
-    """A reader of a blob; it stays readable even if the blob is deleted in the meantime."""
+    """A reader of a blob; it stays readable for a while even if the blob is deleted meanwhile."""
 
     def readinto(self, room: memoryview, /) -> int | None:
         """Fill `room` with the next bytes, or a part of it; 0 only at the end."""
@@ -61,32 +85,50 @@ class BlobReader(Protocol):
 class BlobStore(Protocol):
     """A place for blobs that are too large for the database."""
 
-    def stage(self, ticket: str | None = None) -> StagedBlob:
-        """Start a blob; with a ticket, it replaces the blob staged under that ticket."""
+    delete_after_s: float
+    """Seconds that readers may still need a blob after its row is deleted."""
 
-    def staged(self, ticket: str) -> StagedBlob | None:
-        """Open the blob staged under a ticket, also after a crash; None if there is none."""
+    def write(self, place: str, remote_id: str = "", offset: int = 0, parts: int = 0) -> BlobWriter:
+        """Start to write a blob, or continue after its first `parts` parts, at byte `offset`.
 
-    def tickets(self, beginning: str) -> list[str]:
-        """Return the tickets that start with a prefix, the most recently written last."""
+        `UploadGoneError` if the parts are lost.
+        """
 
-    def staged_size(self, ticket: str) -> int:
-        """Return the bytes staged under a ticket; 0 if there are none."""
+    def unfinished(self, place: str) -> BlobReader | None:
+        """Return a reader of a blob that is being written; None if the store cannot read it."""
 
-    def drop(self, ticket: str) -> None:
-        """Delete the blob staged under a ticket; a missing one is not an error."""
+    def open(self, place: str) -> BlobReader:
+        """Open a blob; `BlobMissingError`, perhaps only from its first read, if it is missing."""
+
+    def size(self, place: str) -> int | None:
+        """Return the size of a blob; None if there is none."""
+
+    def move_out(self, place: str, path: Path) -> None:
+        """Move a blob to a new file outside the store; a missing blob is not an error."""
+
+    def abort(self, places: Iterable[str]) -> None:
+        """Delete what was written at places whose blobs are not complete."""
+
+    def delete(self, places: Iterable[str]) -> list[str]:
+        """Delete the blobs at places, complete or not; return the places that are empty now.
+
+        A missing blob is not an error. The log names a blob that cannot be deleted.
+        """
+
+    def walk(self) -> Iterator[StoredBlob]:
+        """Yield all complete blobs."""
 
     def scratch(self) -> IO[bytes]:
         """Return a file without a name: in memory while it is small, then on disk."""
 
-    def open(self, root: bytes) -> BlobReader:
-        """Open a blob; `IntegrityError` if it has gone missing."""
+    def tidy(self, older_than_s: float) -> None:
+        """Delete unfinished data that no server has written to for that long."""
 
-    def delete(self, root: bytes) -> None:
-        """Delete a blob; a missing one is not an error."""
 
-    def names(self, older_than_s: float) -> Iterator[bytes]:
-        """Return the roots of blobs that were stored at least that long ago."""
+def release(store: BlobStore, places: Sequence[str]) -> None:
+    """Delete blobs after the transaction that doomed their places, if no reader needs them.
 
-    def tidy(self, older_than_s: float, tickets_older_than_s: float) -> None:
-        """Delete blobs staged at least that long ago (without, and with, a ticket)."""
+    The garbage collection deletes what is left here, and the rows of the places.
+    """
+    if places and not store.delete_after_s:
+        store.delete(places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from fsd.blobs.base import BlobReader
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity
 from fsproto.types import Root, Salt
@@ -14,6 +15,25 @@ class ByteSource(Protocol):
 
     def read(self, size: int, /) -> bytes | None:
         """Return the next bytes."""
+
+
+class StoredBytes:
+    """A reader of a blob store as a `ByteSource`."""
+
+    def __init__(self, reader: BlobReader) -> None:
+        """Take the reader."""
+        self._reader = reader
+
+    def read(self, size: int, /) -> bytes:
+        """Return the next bytes."""
+        data, have = bytearray(size), 0
+        while have < size and (count := self._reader.readinto(memoryview(data)[have:])):
+            have += count
+        return bytes(data[:have])
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._reader.close()
 
 
 class Hashed:

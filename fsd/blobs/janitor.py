@@ -1,36 +1,45 @@
-"""Garbage collection: deletes leftovers of interruptions (staged blobs, blobs without a row).
+"""Garbage collection: deletes the leftovers of interruptions, which the database names.
 
-It also deletes data whose retention has ended: older versions of files, removed nodes, and drops
-that their person has not accepted. It deletes nothing else that a committed row names.
+It lists no blobs: it deletes what the database names, so it leaves alone what another server is
+storing. It also deletes data whose retention has ended: older versions of files, removed nodes, and
+drops that their person has not accepted. It deletes nothing else that a committed row names.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from fsd.blobs.base import BlobStore
+from fsd.blobs.base import BlobStore, release
 from fsd.policies import DropPolicy, KeepPolicy
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import drops, penalties, quotas, sessions, users, versions
+from fsd.store.repos import (
+    drops,
+    penalties,
+    quotas,
+    sessions,
+    uploads,
+    users,
+    versions,
+)
 from fsd.store.repos.many import helpings
-from fsproto.errors import InternalError
 
 log = logging.getLogger(__name__)
 
 STAGED_S = 24 * 3600.0
 """Seconds that an upload may wait for its commit, or for its remaining data."""
 ORPHAN_S = 3600.0
-"""Time after which a stored blob without a row is deleted."""
+"""Time after which a check reports a stored blob that no row names."""
+ABANDONED_S = 7 * 24 * 3600.0
+"""Time after which staged data is deleted that the database may not name, of earlier releases."""
 USED_OTP_S = 24 * 3600.0
 PENALTY_S = 24 * 3600.0
 """The longest time that a refused login is stored; policies forget it earlier."""
 
-
-_FAILURES = 10
-"""Blobs that the disk does not delete, before a run gives up."""
+_MOST = 1000
+"""Places that are emptied at a time."""
 
 
 class Janitor:
@@ -52,47 +61,43 @@ class Janitor:
         self._now_ms = now_ms
         self._stopped = threading.Event()
 
-    def run(self, *, unkept_s: float = STAGED_S) -> None:
-        """Collect once: `tidy` and `drop_expired`."""
-        self.tidy(unkept_s=unkept_s)
+    def run(self) -> None:
+        """Collect once: `tidy`, `drop_expired` and `empty`."""
+        self.tidy()
         self.drop_expired()
+        self.empty()
 
     def stop(self) -> None:
         """End a deletion of expired data in another thread soon; a later run resumes it."""
         self._stopped.set()
 
-    def tidy(self, *, unkept_s: float = STAGED_S) -> None:
-        """Delete leftovers; also staged blobs that were never kept after `unkept_s` seconds.
-
-        0 means that no upload is in progress, so blobs without a row are deleted at once too.
-        Resumable uploads still keep their time.
-        """
+    def tidy(self) -> None:
+        """Delete the rows of what was interrupted or has ended; it takes one short transaction."""
         now = self._now_ms()
-        self._blobs.tidy(unkept_s, STAGED_S)
+        before = now - int(STAGED_S * 1000)
         with self._database.write() as db:
-            stale = blob_rows.staged_before(db, now - int(STAGED_S * 1000))
-            outside = blob_rows.drop(db, stale)
+            stale = blob_rows.staged_before(db, before)
+            blob_rows.drop(db, stale)
+            uploads.drop_stale(db, before)
             sessions.tidy(db, now)
             quotas.tidy(db, now)
             penalties.tidy(db, now - int(PENALTY_S * 1000))
             users.drop_used(db, now - int(USED_OTP_S * 1000))
-        self._delete(outside)
-        lying = list(self._blobs.names(min(unkept_s, ORPHAN_S)))
-        with self._database.read() as db:
-            known = blob_rows.known(db, lying)
-        orphans = set(lying) - known
-        if orphans and not known:
-            log.warning("the database knows none of the stored blobs; they are left alone")
-            return
-        self._delete(orphans)
-        if stale or orphans:
-            log.info("tidied up", extra={"count": len(stale) + len(orphans)})
+        if stale:
+            log.info("tidied up", extra={"count": len(stale)})
 
     def drop_expired(self) -> None:
         """Delete data whose retention has ended, in many small transactions."""
         now = self._now_ms()
         self._drop_old(now)
         self._drop_unwanted(now)
+
+    def empty(self) -> None:
+        """Delete the blobs that no row names any longer; the blob store may fail."""
+        emptied = self._empty(self._now_ms())
+        self._blobs.tidy(ABANDONED_S)
+        if emptied:
+            log.info("deleted blobs", extra={"count": emptied})
 
     def _drop_old(self, now: int) -> None:
         until = self._keep.removed_before(now)
@@ -110,7 +115,7 @@ class Janitor:
         for some in helpings(many):
             with self._database.write() as db:
                 outside = versions.trim_some(db, some, keep)
-            self._delete(outside)
+            release(self._blobs, outside)
         if removed:
             log.info("deleted removed files and folders for good", extra={"count": len(removed)})
 
@@ -119,7 +124,7 @@ class Janitor:
         with self._database.write() as db:
             some = versions.piece(db, versions.doomed(db), versions.PIECE)
             outside = versions.drop_removed(db, some)
-        self._delete(outside)
+        release(self._blobs, outside)
         return bool(some)
 
     def _drop_unwanted(self, now: int) -> None:
@@ -131,16 +136,24 @@ class Janitor:
             return
         with self._database.write() as db:
             outside = drops.remove(db, old)
-        self._delete(outside)
+        release(self._blobs, outside)
         log.info("deleted expired drops", extra={"count": len(old)})
 
-    def _delete(self, roots: Iterable[bytes]) -> None:
-        """Delete blobs; if the disk keeps a blob, it is an orphan, which a later run deletes."""
-        failures = 0
-        for root in roots:
-            try:
-                self._blobs.delete(root)
-            except InternalError:  # which the log names
-                failures += 1
-                if failures == _FAILURES:
-                    raise
+    def _empty(self, now: int) -> int:
+        """Delete what is at the doomed places that are due; return how many there were.
+
+        A place is marked first, in a transaction of its own, so that no upload can claim it while
+        its blob is deleted. Several servers may delete the same blob; no place is used twice.
+        """
+        emptied = 0
+        after_ms = int(self._blobs.delete_after_s * 1000)
+        while True:
+            with self._database.write() as db:
+                places = uploads.collect(db, now, after_ms, _MOST)
+            empty = self._blobs.delete(places)
+            if empty:
+                with self._database.write() as db:
+                    uploads.forget(db, empty)
+            emptied += len(empty)
+            if len(empty) < _MOST:
+                return emptied

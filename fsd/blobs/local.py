@@ -1,4 +1,4 @@
-"""Blobs in a local folder: `staging/` while they come in, then `ab/abcdef…` by their root."""
+"""Blobs in a local folder: `staging/` while they come in, then `ab/…` by their place."""
 
 from __future__ import annotations
 
@@ -7,118 +7,137 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING
 
+from fsd.blobs.base import BlobMissingError, StoredBlob, UploadGoneError
 from fskit.files import sync_folder
 from fskit.os_errors import NO_SPACE
-from fsproto.errors import ConflictError, IntegrityError, InternalError, OutOfSpaceError
+from fsproto.errors import IntegrityError, InternalError, OutOfSpaceError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 log = logging.getLogger(__name__)
 
-_NAME = re.compile("[0-9a-f]{64}")
-_SCRATCH_IN_MEMORY = 64 * 1024
+PLACE = re.compile("[0-9a-f]{2}/(?:[0-9a-f]{32}|[0-9a-f]{64})")
+"""Places are random; earlier releases have named them after the root, which has 64 digits."""
+LOST = "The server has lost the content of this file."
+SCRATCH_IN_MEMORY = 64 * 1024
 """Bytes of a file without a name, before it is on disk."""
-_TICKET = ".upload"
-"""File name suffix of blobs staged with a ticket."""
+_FAILURES = 10
+"""Blobs that the disk does not delete, before a deletion gives up."""
 
 
 class LocalBlobs:
-    """A blob store in one folder of one file system."""
+    """A blob store in one folder of one file system, which several servers may share."""
+
+    delete_after_s = 0.0
+    """An open file stays readable after its deletion."""
 
     def __init__(self, folder: Path) -> None:
         """Take the folder; makes it and its staging room if need be."""
         self._folder = folder
-        self._staging = folder / "staging"
-        self._staging.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.staging = folder / "staging"
+        self.staging.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def stage(self, ticket: str | None = None) -> LocalStagedBlob:
-        """Start a blob; with a ticket, it replaces the blob staged under that ticket."""
-        with explained():
-            if ticket is None:
-                fd, name = tempfile.mkstemp(dir=self._staging)
-                return LocalStagedBlob(Path(name), os.fdopen(fd, "wb", buffering=0), self.path)
-            path = self._ticket(ticket)
-            path.unlink(
-                missing_ok=True
-            )  # a writer that still has it open writes to the deleted file
-            return LocalStagedBlob(path, _opened(path, "x+b"), self.path)
-
-    def staged(self, ticket: str) -> LocalStagedBlob | None:
-        """Open the blob staged under a ticket, also after a crash; None if there is none."""
-        path = self._ticket(ticket)
+    def write(
+        self, place: str, remote_id: str = "", offset: int = 0, parts: int = 0
+    ) -> LocalWriter:
+        """Start to write a blob, or continue at byte `offset`; `UploadGoneError` if it is lost."""
+        staged = self._staged(place)
+        flags = os.O_RDWR | os.O_CLOEXEC | (0 if offset else os.O_CREAT)
         with explained():
             try:
-                file = _opened(path, "r+b")
+                fd = os.open(staged, flags, 0o600)
+            except FileNotFoundError:
+                raise UploadGoneError("The server has lost this upload.") from None
+        return LocalWriter(staged, fd, self.path(place), offset)
+
+    def unfinished(self, place: str) -> FileIO | None:
+        """Return a reader of a blob that is being written; None if there is none."""
+        with explained():
+            try:
+                return _Blob(self._staged(place))
             except FileNotFoundError:
                 return None
-            os.utime(path)  # the time until its deletion restarts
-        return LocalStagedBlob(path, file, self.path)
 
-    def tickets(self, beginning: str) -> list[str]:
-        """Return the tickets that start with a prefix, the most recently written last."""
-        with explained():
-            found = [path for path in self._staging.iterdir() if path.name.endswith(_TICKET)]
-        wanted = [path for path in found if path.name.startswith(beginning)]
-        return [path.name[: -len(_TICKET)] for path in sorted(wanted, key=_age_s, reverse=True)]
-
-    def staged_size(self, ticket: str) -> int:
-        """Return the bytes staged under a ticket; 0 if there are none."""
+    def open(self, place: str) -> FileIO:
+        """Open a blob; `BlobMissingError` if there is none."""
         with explained():
             try:
-                return self._ticket(ticket).stat().st_size
+                return _Blob(self.path(place))
             except FileNotFoundError:
-                return 0
+                raise BlobMissingError(LOST) from None
 
-    def drop(self, ticket: str) -> None:
-        """Delete the blob staged under a ticket; a missing one is not an error."""
+    def size(self, place: str) -> int | None:
+        """Return the size of a blob; None if there is none."""
         with explained():
-            self._ticket(ticket).unlink(missing_ok=True)
+            try:
+                return self.path(place).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def move_out(self, place: str, path: Path) -> None:
+        """Move a blob to a new file outside the store; a missing blob is not an error."""
+        with explained(), suppress(FileNotFoundError):
+            self.path(place).replace(path)
+
+    def abort(self, places: Iterable[str]) -> None:
+        """Delete what was written at places whose blobs are not complete."""
+        for place in places:
+            with suppress(OSError):  # the garbage collection tries again
+                self._staged(place).unlink()
+
+    def delete(self, places: Iterable[str]) -> list[str]:
+        """Delete the blobs at places, complete or not; return the places that are empty now."""
+        empty: list[str] = []
+        failures = 0
+        for place in places:
+            try:
+                with explained():
+                    self._staged(place).unlink(missing_ok=True)
+                    self.path(place).unlink(missing_ok=True)
+            except InternalError:  # which the log names
+                failures += 1
+                if failures == _FAILURES:
+                    break
+            else:
+                empty.append(place)
+        return empty
+
+    def walk(self) -> Iterator[StoredBlob]:
+        """Yield all complete blobs."""
+        for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
+            place = f"{path.parent.name}/{path.name}"
+            if PLACE.fullmatch(place):
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    yield StoredBlob(place, found.st_size, time.time() - found.st_mtime)
 
     def scratch(self) -> IO[bytes]:
         """Return a file without a name: in memory while it is small, then on disk."""
-        return tempfile.SpooledTemporaryFile(_SCRATCH_IN_MEMORY, dir=str(self._staging))
+        return tempfile.SpooledTemporaryFile(SCRATCH_IN_MEMORY, dir=str(self.staging))
 
-    def open(self, root: bytes) -> FileIO:
-        """Open a blob; `IntegrityError` if it has gone missing."""
+    def tidy(self, older_than_s: float) -> None:
+        """Delete staged files that no server has written to for that long."""
         with explained():
-            try:
-                return _Blob(self.path(root))
-            except FileNotFoundError:
-                raise IntegrityError("The server has lost the content of this file.") from None
+            for path in self.staging.iterdir():
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime >= older_than_s:
+                        path.unlink()
 
-    def delete(self, root: bytes) -> None:
-        """Delete a blob; a missing one is not an error."""
-        with explained():
-            self.path(root).unlink(missing_ok=True)
-
-    def names(self, older_than_s: float) -> Iterator[bytes]:
-        """Return the roots of blobs that were stored at least that long ago."""
-        for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
-            if _NAME.fullmatch(path.name) and _age_s(path) >= older_than_s:
-                yield bytes.fromhex(path.name)
-
-    def tidy(self, older_than_s: float, tickets_older_than_s: float) -> None:
-        """Delete blobs staged at least that long ago (without, and with, a ticket)."""
-        with explained():
-            for path in self._staging.iterdir():
-                has_ticket = path.name.endswith(_TICKET)
-                if _age_s(path) >= (tickets_older_than_s if has_ticket else older_than_s):
-                    path.unlink(missing_ok=True)
-
-    def _ticket(self, ticket: str) -> Path:
-        return self._staging / f"{ticket}{_TICKET}"
-
-    def path(self, root: bytes) -> Path:
+    def path(self, place: str) -> Path:
         """Return the path of a blob, which need not exist."""
-        name = root.hex()
-        return self._folder / name[:2] / name
+        if not PLACE.fullmatch(place):
+            raise IntegrityError("The database names a place that no blob can have.")
+        return self._folder / place
+
+    def _staged(self, place: str) -> Path:
+        return self.staging / self.path(place).name
 
 
 class _Blob(FileIO):
@@ -130,88 +149,64 @@ class _Blob(FileIO):
             return super().readinto(room)
 
 
-class LocalStagedBlob:
-    """A file in the staging folder."""
+class LocalWriter:
+    """A file in the staging folder, written at offsets and never truncated.
 
-    def __init__(self, path: Path, file: BinaryIO, place: Callable[[bytes], Path]) -> None:
-        """Take the file, which is open and readable by the server alone."""
-        self._path = path
-        self._file = file
-        self._place = place
+    A server that was frozen may still have the file open, also after another one has finished it.
+    It can only write the bytes that it had received of the same upload, to the same offsets.
+    """
+
+    part_size: int | None = None
+    remote_id = ""
+
+    def __init__(self, staged: Path, fd: int, final: Path, offset: int) -> None:
+        """Take the file, which only the server can read, and where it will be when complete."""
+        self._staged = staged
+        self._fd = fd
+        self._final = final
+        self._offset = offset
 
     def write(self, data: bytes | memoryview) -> None:
         """Append; `OutOfSpaceError` if there is no room."""
         view = memoryview(data)
         with explained():
             while view:
-                view = view[self._file.write(view) :]
+                written = os.pwrite(self._fd, view, self._offset)
+                self._offset += written
+                view = view[written:]
 
-    def pieces(self, size: int) -> Iterator[memoryview]:
-        """Yield the bytes written so far in pieces of `size` bytes; the last may be shorter."""
-        room = memoryview(bytearray(size))
+    def end_part(self) -> str:
+        """Do nothing: whoever continues the upload reads what the file has."""
+        return ""
+
+    def finish(self, tags: Sequence[str], size: int) -> None:
+        """Sync the file, move it to its place, and sync the folder."""
         with explained():
-            self._file.seek(0)
-            while have := _filled(room, self._file):
-                yield room[:have]
+            if os.fstat(self._fd).st_size != size:
+                raise IntegrityError("The server has lost a part of this upload.")
+            os.fsync(self._fd)
+            new_folder = not self._final.parent.exists()
+            self._final.parent.mkdir(mode=0o700, exist_ok=True)
+            try:
+                self._staged.replace(self._final)
+            except FileNotFoundError:
+                if not self._is_final():
+                    raise UploadGoneError("The server has lost this upload.") from None
+            sync_folder(self._final.parent)
+            if new_folder:
+                sync_folder(self._final.parent.parent)
+        self.close()
 
-    def write_from(self, offset: int) -> None:
-        """Continue writing at byte `offset`, over the bytes that are there."""
-        with explained():
-            self._file.seek(offset)
-
-    def is_current(self) -> bool:
-        """Return whether the file is still in the staging folder under its name."""
-        with suppress(OSError):
-            return not self._file.closed and os.path.samestat(
-                os.fstat(self._file.fileno()), self._path.stat()
-            )
+    def _is_final(self) -> bool:
+        with suppress(FileNotFoundError):
+            return os.path.samestat(self._final.stat(), os.fstat(self._fd))
         return False
 
-    def let_go(self) -> None:
-        """Close the file but keep it, to be opened again by its ticket; harmless after `keep`."""
-        self._file.close()
-
-    def keep(self, root: bytes, size: int) -> None:
-        """Make it durable under its name: the file is synced first, then the folder entry."""
-        final = self._place(root)
-        if not self.is_current():
-            raise ConflictError("This upload continues over another connection.")
-        with explained():
-            if os.fstat(self._file.fileno()).st_size != size:
-                raise IntegrityError("The server has lost a part of this upload.")
-            os.fsync(self._file.fileno())
-            self._file.close()
-            new_folder = not final.parent.exists()
-            final.parent.mkdir(mode=0o700, exist_ok=True)
-            self._path.replace(final)
-            sync_folder(final.parent)
-            if new_folder:
-                sync_folder(final.parent.parent)
-
-    def discard(self) -> None:
-        """Forget it; harmless after `keep` and after another took its ticket."""
-        if self.is_current():
-            with suppress(OSError):
-                self._path.unlink()
-        self._file.close()
-
-
-def _opened(path: Path, mode: str) -> BinaryIO:
-    opened = open(path, mode, buffering=0, opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115
-    return cast("BinaryIO", opened)
-
-
-def _filled(room: memoryview, file: BinaryIO) -> int:
-    have = 0
-    while have < len(room) and (count := file.readinto(room[have:])):  # type: ignore[attr-defined]
-        have += count
-    return have
-
-
-def _age_s(path: Path) -> float:
-    with suppress(FileNotFoundError):
-        return time.time() - path.stat().st_mtime
-    return 0.0
+    def close(self) -> None:
+        """Close the file; harmless if it is closed."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 @contextmanager

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import Self
 
+from fsd.blobs.base import BlobStore
+from fsd.blobs.check import ByteSource, StoredBytes
+from fsd.blobs.local import LocalBlobs
 from fsproto.errors import FsError
-
-if TYPE_CHECKING:
-    from fsd.blobs.local import LocalBlobs
 
 _PREFIX = ".held-"
 
@@ -22,10 +24,14 @@ _PREFIX = ".held-"
 class BlobPin:
     """A context manager that pins blobs until its end."""
 
-    def __init__(self, home: Path, blobs: LocalBlobs) -> None:
-        """`home` is a folder for the pins; it must be on the same file system as the store."""
+    def __init__(self, home: Path, blobs: BlobStore) -> None:
+        """`home` is a folder for the pins; it must be on the same file system as a local store.
+
+        An object store needs no pins: it keeps a deleted blob for a day.
+        """
         self._home = home
         self._blobs = blobs
+        self._seen: dict[str, int] = {}
         self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=home))
 
     def __enter__(self) -> Self:
@@ -36,15 +42,22 @@ class BlobPin:
 
     def all(self) -> None:
         """Pin all blobs that are stored now, except those deleted during the call."""
-        for root in self._blobs.names(0):
-            self.one(root)
+        for blob in self._blobs.walk():
+            if isinstance(self._blobs, LocalBlobs):
+                self.one(blob.place)
+            else:
+                self._seen[blob.place] = blob.size
 
-    def one(self, root: bytes) -> bool:
-        """Pin one blob; return whether it is pinned."""
-        held = self._path(root)
+    def one(self, place: str) -> bool:
+        """Pin one blob; return whether it is there."""
+        if not isinstance(self._blobs, LocalBlobs):
+            if place not in self._seen and (size := self._blobs.size(place)) is not None:
+                self._seen[place] = size
+            return place in self._seen
+        held = self.folder / place
         try:
             held.parent.mkdir(exist_ok=True)
-            held.hardlink_to(self._blobs.path(root))
+            held.hardlink_to(self._blobs.path(place))
         except FileExistsError:
             return True
         except FileNotFoundError:
@@ -56,12 +69,21 @@ class BlobPin:
             ) from None
         return True
 
-    def open(self, root: bytes) -> BinaryIO:
-        """Open a pinned blob."""
-        return self._path(root).open("rb", buffering=0)
+    def size(self, place: str) -> int:
+        """Return the size of a pinned blob."""
+        if isinstance(self._blobs, LocalBlobs):
+            return (self.folder / place).stat().st_size
+        return self._seen[place]
 
-    def _path(self, root: bytes) -> Path:
-        return self.folder / root.hex()[:2] / root.hex()
+    @contextmanager
+    def open(self, place: str) -> Iterator[ByteSource]:
+        """Open a pinned blob."""
+        if isinstance(self._blobs, LocalBlobs):
+            with (self.folder / place).open("rb", buffering=0) as file:
+                yield file
+        else:
+            with closing(StoredBytes(self._blobs.open(place))) as source:
+                yield source
 
 
 def let_go_of_leftovers(home: Path) -> None:

@@ -19,13 +19,13 @@ from fsd.check.findings import Finding, FindingKind
 from fsd.store.engine import before_commit
 from fsd.store.models import Blob
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import nodes, quotas, tree_pages, users
+from fsd.store.repos import nodes, quotas, tree_pages, uploads, users
 from fskit.files import write_private
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Db
 
-    from fsd.blobs.local import LocalBlobs
+    from fsd.blobs.base import BlobStore
     from fsd.home.home import Home
     from fsd.store.engine import Database
 
@@ -39,7 +39,7 @@ class Quarantine:
         self,
         home: Home,
         database: Database,
-        blobs: LocalBlobs,
+        blobs: BlobStore,
         now_ms: int,
         record: Callable[[Db, str], None],
     ) -> None:
@@ -66,7 +66,7 @@ class Quarantine:
             case FindingKind.WRONG_PAGES:
                 return self._without_pages(finding, root)
             case FindingKind.ORPHAN:
-                return self._orphan(finding, root)
+                return self._orphan(finding, f"{finding.what[:2]}/{finding.what}")
             case FindingKind.UNOWNED:
                 return self._with_row(finding, root)
             case FindingKind.MISSING | FindingKind.DAMAGED if finding.staged:
@@ -94,12 +94,13 @@ class Quarantine:
             self._record(db, f"{finding.kind.value}: {finding.what} of {finding.owner}")
         return self._note(finding, "deleted, to be stored again")
 
-    def _orphan(self, finding: Finding, root: bytes) -> str:
+    def _orphan(self, finding: Finding, place: str) -> str:
         with self._database.write() as db:  # no other transaction can add its row in the meantime
-            if blob_rows.get(db, root) is not None:
+            if uploads.known(db, [place]):
                 return ""
             self._record(db, f"{finding.kind.value}: {finding.what}")
-            before_commit(db, lambda _: self._move(root))  # once it is recorded
+            # Once it is recorded.
+            before_commit(db, lambda _: self._move(place, finding.what))
         return self._note(finding, "moved to quarantine")
 
     def _with_row(self, finding: Finding, root: bytes) -> str:
@@ -115,7 +116,7 @@ class Quarantine:
                 "created_ms": row.created_ms,
             }
             # The content is safe in its new place before the row goes.
-            self._keep(root, row.data)
+            self._keep(row)
             action = self._note(finding, "moved to quarantine with its row", told)
             db.execute(delete(Blob).where(Blob.root == root))
             self._record(db, f"{finding.kind.value}: {finding.what} of {finding.owner}")
@@ -127,27 +128,24 @@ class Quarantine:
             if row is None:
                 return ""
             self._record(db, f"{finding.kind.value}: {finding.what} of {finding.owner}")
-            data = row.data
-            before_commit(db, lambda _: self._keep(root, data))
-        inside = data is not None
+            inside = row.data is not None
+            before_commit(db, lambda _: self._keep(row))
         return self._note(finding, "copied to quarantine" if inside else "moved to quarantine")
 
-    def _keep(self, root: bytes, data: bytes | None) -> None:
-        if data is None:
-            self._move(root)
+    def _keep(self, row: Blob) -> None:
+        if row.data is None:
+            self._move(row.place or "", row.root.hex())
             return
         with explained():
-            write_private(self._place(root), data)
+            write_private(self._kept(row.root.hex()), row.data)
 
-    def _move(self, root: bytes) -> None:
-        path = self._blobs.path(root)
-        if path.exists():
-            with explained():
-                path.replace(self._place(root))
+    def _move(self, place: str, name: str) -> None:
+        if self._blobs.size(place) is not None:
+            self._blobs.move_out(place, self._kept(name))
 
-    def _place(self, root: bytes) -> Path:
+    def _kept(self, name: str) -> Path:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return self.folder / root.hex()
+        return self.folder / name
 
     def _note(self, finding: Finding, action: str, row: dict[str, object] | None = None) -> str:
         self._report.append(

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
-from fsd.blobs.check import root_of
+from fsd.blobs.base import BlobMissingError, StoreUnavailableError
+from fsd.blobs.check import StoredBytes, root_of
 from fsd.blobs.janitor import ORPHAN_S
 from fsd.check.findings import Finding, FindingKind
 from fsd.services.files import tree_pages
 from fsd.store.drop_models import Drop
 from fsd.store.models import Blob, FolderState, Manifest, Node, OlderContent, User
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import nodes, quotas
+from fsd.store.repos import nodes, quotas, uploads
 from fsd.store.repos import tree_pages as page_rows
 from fsproto import labels
 from fsproto.errors import FsError
@@ -34,7 +36,7 @@ from fsproto.types import Salt
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session as Db
 
-    from fsd.blobs.local import LocalBlobs
+    from fsd.blobs.base import BlobStore
     from fsd.store.engine import Database
 
 _SOME = 500
@@ -44,7 +46,7 @@ _SHORT = {"yield_per": _SOME}
 class Scan:
     """One check of a database and its blobs."""
 
-    def __init__(self, database: Database, blobs: LocalBlobs) -> None:
+    def __init__(self, database: Database, blobs: BlobStore) -> None:
         self._database = database
         self._blobs = blobs
         self.blobs = self.bytes = self.nodes = 0
@@ -70,6 +72,7 @@ class Scan:
                 Blob.size,
                 Blob.node_id,
                 Blob.data,
+                Blob.place,
                 Node.blob,
                 OlderContent.node_id,
                 Drop.id,
@@ -81,45 +84,48 @@ class Scan:
             .outerjoin(Drop, (Drop.root == Blob.root) & (Drop.id == Blob.node_id))
         )
         for row in db.execute(ask, execution_options=_SHORT):
-            root, salt, size, node, data, has, older, drop, owner = cast("Any", row)
+            root, salt, size, node, data, place, has, older, drop, owner = cast("Any", row)
             self.blobs += 1
             self.bytes += size
-            wrong = self._compare(root, salt, size, data)
+            wrong = self._compare(root, salt, size, data, place)
             if wrong is not None:
                 yield Finding(wrong, root.hex(), owner, staged=node is None, drop=drop is not None)
             elif node is not None and has != root and older != node and drop is None:
                 yield Finding(FindingKind.UNOWNED, root.hex(), owner)
 
     def _compare(
-        self, root: bytes, salt: bytes, size: int, data: bytes | None
+        self, root: bytes, salt: bytes, size: int, data: bytes | None, place: str | None
     ) -> FindingKind | None:
         if data is not None:
             found = root_of(io.BytesIO(data), Salt(salt))
         else:
             try:
-                with self._blobs.path(root).open("rb") as file:
-                    found = root_of(file, Salt(salt))
-            except FileNotFoundError:
+                with closing(StoredBytes(self._blobs.open(place or ""))) as source:
+                    found = root_of(source, Salt(salt))
+            except BlobMissingError:
                 return FindingKind.MISSING
-            except OSError:  # the disk cannot read it
+            except StoreUnavailableError:
+                raise
+            except FsError:  # the disk cannot read it
                 return FindingKind.DAMAGED
         return None if found == (root, size) else FindingKind.DAMAGED
 
     def _orphans(self) -> Iterator[Finding]:
-        lying: list[bytes] = []
-        for root in self._blobs.names(ORPHAN_S):
-            lying.append(root)
+        lying: list[str] = []
+        for blob in self._blobs.walk():
+            if blob.age_s >= ORPHAN_S:
+                lying.append(blob.place)
             if len(lying) == _SOME:
                 yield from self._unknown(lying)
                 lying = []
         yield from self._unknown(lying)
 
-    def _unknown(self, lying: list[bytes]) -> Iterator[Finding]:
+    def _unknown(self, lying: list[str]) -> Iterator[Finding]:
         with self._database.read() as db:
-            known = blob_rows.known(db, lying)
-        for root in lying:
-            if root not in known and self._blobs.path(root).exists():
-                yield Finding(FindingKind.ORPHAN, root.hex(), "")
+            known = uploads.known(db, lying)
+        for place in lying:
+            if place not in known and self._blobs.size(place) is not None:
+                yield Finding(FindingKind.ORPHAN, place.rpartition("/")[2], "")
 
     # --- nodes
 
@@ -185,7 +191,7 @@ class Scan:
                 case FindingKind.MISSING | FindingKind.DAMAGED:
                     row = blob_rows.get(db, key)
                     return row is not None and (
-                        self._compare(key, row.salt, row.size, row.data) is finding.kind
+                        self._compare(key, row.salt, row.size, row.data, row.place) is finding.kind
                     )
                 case FindingKind.UNOWNED:
                     row = blob_rows.get(db, key)

@@ -265,9 +265,20 @@ class Blob(Base):
     created_ms: Mapped[int] = mapped_column(BigInteger)
     data: Mapped[bytes | None] = mapped_column(Octets, deferred=True)
     """The bytes of a small blob; NULL if the blob store has them."""
+    place: Mapped[str | None] = mapped_column(String(80))
+    """Where the blob store has it; NULL for a small blob."""
 
-    # All that a sum of a user's stored bytes needs: the rows are long, and there are many.
-    __table_args__ = (Index("ix_blobs_owner_id", "owner_id", "size", "node_id"),)
+    __table_args__ = (
+        # All that a sum of a user's stored bytes needs: the rows are long, and there are many.
+        Index("ix_blobs_owner_id", "owner_id", "size", "node_id"),
+        Index(
+            "ix_blobs_place",
+            "place",
+            unique=True,
+            sqlite_where=text("place IS NOT NULL"),
+            postgresql_where=text("place IS NOT NULL"),
+        ),
+    )
 
 
 class OlderContent(Base):

@@ -456,14 +456,14 @@ def test_a_server_that_lies_about_received_segments_learns_nothing(
     honest.check()
 
 
-def test_a_part_damaged_at_the_server_is_sealed_and_sent_again(
+def test_a_part_damaged_at_the_server_is_sent_again(
     world: World, witness: Witness, source: Path, kept: Path
 ) -> None:
     assert suspended(world)
     (staged,) = world.staged()
     staged.write_bytes(bytes(SEGMENT_SIZE))
     put_again(world, source)
-    assert len(witness.salts) == 2
+    assert len(witness.salts) == 1  # the same sealed segments
 
 
 def test_what_the_server_has_forgotten_is_sent_again(
@@ -614,9 +614,10 @@ def test_a_put_outlives_its_server(
             assert told.err.count("was lost") == told.err.count("again.") == 1, told.err
             world.alice.meet(again.address)
             assert world.alice.cat("large") == LARGE
-            assert not world.staged()
         finally:
             again.stop()
+    world.collect()
+    assert not world.staged()
     assert sum(len(frame.data) for frame in between.frames(To.SERVER)) < 2 * len(LARGE)
 
 

@@ -100,7 +100,11 @@ class Balancer:
         with contextlib.suppress(OSError):
             while True:
                 client = self._listener.accept()[0]
-                server = socket.create_connection((self._server.host, self._server.port))
+                try:
+                    server = socket.create_connection((self._server.host, self._server.port))
+                except OSError:  # it is not running now
+                    _shut(client)
+                    continue
                 self._open += [client, server]
                 for ends in ((client, server), (server, client)):
                     threading.Thread(target=self._pump, args=ends, daemon=True).start()

@@ -32,6 +32,7 @@ from fsd.services.files.transfers import TransferService
 from fsd.services.login.login import LoginService
 from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
+from fsd.store.models import Blob
 from fsproto import crypto, labels
 from fsproto.keylog.entries import sign_rotation
 from fsproto.keylog.head import KeyLogHead, pack_log_head
@@ -113,6 +114,23 @@ class Services:
         self.sharing = ShareService(database, self.audit, now_ms=clock)
         self.key_log = KeyLogService(database, self.log)
         self.changes = ChangeService(database)
+
+    def path(self, root: bytes) -> Path:
+        """Return the file of a blob that is in the blob store."""
+        with self.database.read() as db:
+            return self.blobs.path(
+                db.scalars(select(Blob.place).where(Blob.root == root)).one() or ""
+            )
+
+    def stored(self) -> list[bytes]:
+        """Return the roots of the blobs in the blob store."""
+        places = [blob.place for blob in self.blobs.walk()]
+        with self.database.read() as db:
+            return list(db.scalars(select(Blob.root).where(Blob.place.in_(places))))
+
+    def staged(self) -> list[Path]:
+        """Return the files of uploads in progress."""
+        return list(self.blobs.staging.iterdir())
 
     def log_head(self) -> bytes:
         """Return the head of the key log, as clients sign it."""

@@ -10,7 +10,16 @@ from __future__ import annotations
 from sqlalchemy.orm import Session as Db
 
 from fsd.store import models
-from fsd.store.repos import drops, key_backups, logins, quotas, sessions, shares, users
+from fsd.store.repos import (
+    drops,
+    key_backups,
+    logins,
+    quotas,
+    sessions,
+    shares,
+    uploads,
+    users,
+)
 from fsproto.errors import ConflictError, NotAllowedError
 
 
@@ -33,10 +42,11 @@ def check_holds_nothing(db: Db, user: models.User) -> None:
         )
 
 
-def close(db: Db, user: models.User, heir: models.User, now_ms: int) -> list[bytes]:
+def close(db: Db, user: models.User, heir: models.User, now_ms: int) -> list[str]:
     """Close an account and count its storage for an heir; the caller has locked both.
 
-    Return the roots of the blobs to delete: those of drops that were never accepted.
+    Return the places of the blobs to delete: those of drops that were never accepted, and of
+    interrupted uploads.
     """
     before = quotas.handover(db, user.id)
     if before is not None:
@@ -51,5 +61,6 @@ def close(db: Db, user: models.User, heir: models.User, now_ms: int) -> list[byt
     for _, key in drops.keys(db, [user.id]):
         drops.remove_key(db, key.fingerprint)
     gone = drops.remove(db, [drop.id for drop, _ in drops.waiting(db, user.id)])
+    gone += uploads.drop_all(db, user.id)
     quotas.hand_over(db, user.id, heir.id, now_ms)
     return gone

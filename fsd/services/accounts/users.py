@@ -13,13 +13,12 @@ from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting, new_secret
 from fsd.auth.vault import Vault
-from fsd.blobs.base import BlobStore
+from fsd.blobs.base import BlobStore, release
 from fsd.policies import QuotaPolicy
 from fsd.services.accounts import handover
 from fsd.services.accounts.terms import AccountTerms
 from fsd.services.accounts.views import AccountView, Holdings, account_views, holdings
 from fsd.services.files.key_log import KeyLogWriter
-from fsd.services.files.uploads import drop_suspended
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import (
@@ -183,15 +182,14 @@ class UserAdmin:
             user = _held(db, name, tree=True)
             handover.check_holds_nothing(db, user)
             gone = holdings(db, user)
-            roots = users.drop_tree(db, user.id)
-            owner = user.id
-            quotas.start_over(db, quotas.payer_of(db, owner))
+            places = users.drop_tree(db, user.id)
+            quotas.start_over(db, quotas.payer_of(db, user.id))
             if users.bundle(db, user.id) is not None:
                 self._log.reset(db, user.name)
             self._leave_groups(db, user)
             db.delete(user)
             self._record(db, AuditEvent.USER_REMOVED, name, gone.told)
-        self._delete_content(owner, roots)
+        release(self._blobs, places)
         return gone
 
     def hand_over(self, name: str, heir: str) -> Holdings:
@@ -211,10 +209,9 @@ class UserAdmin:
             handover.check_open(db, other)
             what = holdings(db, user)
             self._leave_groups(db, user)
-            roots = handover.close(db, user, other, self._now_ms())
+            places = handover.close(db, user, other, self._now_ms())
             self._record(db, AuditEvent.USER_HANDED_OVER, name, f"to {heir}; {what.told}")
-            owner = user.id
-        self._delete_content(owner, roots)
+        release(self._blobs, places)
         return what
 
     def _leave_groups(self, db: Db, user: models.User) -> None:
@@ -233,7 +230,7 @@ class UserAdmin:
             if users.bundle(db, user.id) is None:
                 raise NotFoundError(f"{name} has not enrolled yet; there are no keys to reset.")
             gone = holdings(db, user)
-            roots = users.drop_tree(db, user.id)
+            places = users.drop_tree(db, user.id)
             quotas.start_over(db, user.id)
             users.drop_bundles(db, user.id)
             shares.drop_grants_to(db, user.id)
@@ -241,8 +238,7 @@ class UserAdmin:
             key_backups.drop(db, user.id)
             sessions.end_all(db, user.id)
             self._record(db, AuditEvent.KEYS_RESET, name, gone.told)
-            owner = user.id
-        self._delete_content(owner, roots)
+        release(self._blobs, places)
 
     def _view(self, db: Db, user: models.User) -> AccountView:
         (view,) = account_views(db, [user], self._quota, self._now_ms())
@@ -250,11 +246,6 @@ class UserAdmin:
 
     def _record(self, db: Db, event: AuditEvent, name: str, detail: str = "") -> None:
         self._audit.record(db, event, actor=self._actor, subject=name, detail=detail)
-
-    def _delete_content(self, owner: int, roots: list[bytes]) -> None:
-        for root in roots:
-            self._blobs.delete(root)
-        drop_suspended(self._blobs, owner)
 
 
 def _taken(name: str) -> ExistsError:

@@ -7,7 +7,9 @@ one segment is never sealed twice (`fsproto.sealed.stream` says why).
 
 from __future__ import annotations
 
-from fsd.blobs.base import BlobStore, StagedBlob
+from fsd.blobs.base import BlobStore
+from fsd.blobs.places import Places
+from fsd.blobs.stream import BlobStream
 from fsproto.drop import DropContent, content_ad
 from fsproto.errors import ConflictError, NotAllowedError, OutOfSpaceError
 from fsproto.limits import MAX_INLINE_BLOB, SEGMENT_SIZE
@@ -22,10 +24,18 @@ class StreamingEncryptor:
     """An encryptor that seals the data of one drop as it arrives."""
 
     def __init__(
-        self, blobs: BlobStore, drop: DropId, file_key: FileKey, salt: Salt, most: int
+        self,
+        blobs: BlobStore,
+        places: Places,
+        drop: DropId,
+        file_key: FileKey,
+        salt: Salt,
+        *,
+        most: int,
     ) -> None:
         """Take the blob store, the keys, and the maximum plaintext size in bytes (`most`)."""
         self._blobs = blobs
+        self._places = places
         self._salt = salt
         self._most = most
         self._sealer: stream.StreamSealer | None = stream.StreamSealer(
@@ -36,7 +46,7 @@ class StreamingEncryptor:
         self._sealed = memoryview(b"")
         self._leaves: list[bytes] = []
         self._stored = 0
-        self._staged: StagedBlob | None = None
+        self._staged: BlobStream | None = None
         self._early: dict[int, bytes] = {}
         self._waiting = 0
         """Bytes in them."""
@@ -90,7 +100,7 @@ class StreamingEncryptor:
             whole = None
         root = integrity.root(self._salt, self._leaves, self._stored)
         if self._staged is not None:
-            self._staged.keep(root, self._stored)
+            self._staged.finish()
         self._plain, self._sealed = bytearray(), memoryview(b"")
         return DropContent(self._salt, root, self._stored), whole
 
@@ -100,7 +110,13 @@ class StreamingEncryptor:
         self._early.clear()
         self._plain, self._sealed = bytearray(), memoryview(b"")
         if self._staged is not None:
-            self._staged.discard()
+            self._staged.abort()
+            self._places.give_up(self._staged.place, was_written=True)
+
+    @property
+    def place(self) -> str | None:
+        """Where the blob store has the drop; None for a small one."""
+        return None if self._staged is None else self._staged.place
 
     def _take(self, data: memoryview) -> None:
         self.size += len(data)
@@ -128,5 +144,7 @@ class StreamingEncryptor:
 
     def _store(self, segment: memoryview) -> None:
         if self._staged is None:
-            self._staged = self._blobs.stage()
+            self._staged = BlobStream(self._blobs, self._places.take())
         self._staged.write(segment)
+        if self._staged.needs_part:
+            self._staged.end_part()

@@ -44,7 +44,9 @@ class FinishedDrop:
     note: bytes
     arrived_ms: int
     data: bytes | None
-    """The sealed content if it is small; None if it lies in the blob store."""
+    """The sealed content if it is small; None if it is in the blob store."""
+    place: str | None
+    """Where the blob store has it; None if it is small."""
 
 
 @dataclass(frozen=True)

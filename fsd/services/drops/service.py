@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
-from fsd.blobs.base import BlobStore
+from fsd.blobs.base import BlobStore, release
+from fsd.blobs.places import Places
 from fsd.policies import MIB, DropPolicy
 from fsd.principal import Principal
 from fsd.services.drops.model import DropSource, FinishedDrop, KeyHolder
@@ -25,10 +26,11 @@ from fsd.services.drops.session import DropSession
 from fsd.services.paging import following, parts
 from fsd.store import models
 from fsd.store.drop_models import Drop as Row
-from fsd.store.engine import Database
+from fsd.store.engine import Database, before_commit
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops as rows
 from fsd.store.repos import logins, users
+from fsd.store.repos import uploads as upload_rows
 from fsproto.drop import Drop, DropContent
 from fsproto.errors import (
     ConflictError,
@@ -61,10 +63,12 @@ class DropService:
         audit: AuditLog,
         now_ms: Callable[[], int],
         random: Random,
+        places: Places | None = None,
     ) -> None:
-        """Take the parts."""
+        """Take the parts; `places` are those that other services of this server use as well."""
         self._database = database
         self.blobs = blobs
+        self.places = places or Places(database, now_ms)
         self.policy = policy
         self._audit = audit
         self.now_ms = now_ms
@@ -165,7 +169,7 @@ class DropService:
 
     def commit(self, box: DropSession, made: FinishedDrop, instead: list[DropId]) -> None:
         """Commit a durable drop; it replaces others of the same session."""
-        data = made.data
+        committing: list[bool] = []
         try:
             with self._database.write() as db:
                 self._hold(db, box.user_id, box.bundle)
@@ -181,12 +185,15 @@ class DropService:
                     address=box.source.address,
                     detail=f"{made.content.sealed_size} sealed bytes",
                 )
+                before_commit(db, lambda _: committing.append(True))
         except BaseException:
-            if data is None:
-                self.blobs.delete(made.content.root)
+            if made.place is not None and not committing:  # else it may be committed
+                self.blobs.delete([made.place])
             raise
-        for root in gone:
-            self.blobs.delete(root)
+        finally:
+            if made.place is not None:
+                self.places.done(made.place)
+        release(self.blobs, gone)
 
     def change_notes(
         self, box: DropSession, notes: dict[DropId, bytes], instead: list[DropId]
@@ -199,15 +206,13 @@ class DropService:
                 if row is None or row.user_id != box.user_id:
                     raise NotFoundError("It was accepted or removed in the meantime.")
                 row.note = note
-        for root in gone:
-            self.blobs.delete(root)
+        release(self.blobs, gone)
 
     def take_back(self, box: DropSession, drop: DropId) -> None:
         """Delete a drop of a session; an accepted drop is already gone."""
         with self._database.write() as db:
             gone = rows.remove(db, rows.of_user(db, box.user_id, [drop]))
-        for root in gone:
-            self.blobs.delete(root)
+        release(self.blobs, gone)
 
     # --- the recipient
 
@@ -233,8 +238,7 @@ class DropService:
             if mine:
                 detail = f"{len(mine)}"
                 self._audit.record_own(db, AuditEvent.DROPS_REMOVED, who, detail)
-        for root in gone:
-            self.blobs.delete(root)
+        release(self.blobs, gone)
         return Done()
 
     # --- helpers
@@ -267,6 +271,8 @@ class DropService:
             )
 
     def _store(self, db: Db, box: DropSession, made: FinishedDrop) -> None:
+        if made.place is not None and not upload_rows.claim(db, made.place):
+            raise ConflictError("This drop took too long; nothing of it was kept.")
         blob = {
             "root": made.content.root,
             "owner_id": box.user_id,
@@ -275,6 +281,7 @@ class DropService:
             "size": made.content.sealed_size,
             "created_ms": made.arrived_ms,
             "data": made.data,
+            "place": made.place,
         }
         blob_rows.add_all(db, [blob])
         db.add(

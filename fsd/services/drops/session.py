@@ -10,6 +10,7 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from fsd.blobs.base import BlobStore
+from fsd.blobs.places import Places
 from fsd.policies import DropPolicy
 from fsd.services.drops.incoming import StreamingEncryptor
 from fsd.services.drops.model import DropSource, FinishedDrop, SessionDrop
@@ -38,6 +39,7 @@ class DropStore(Protocol):
 
     policy: DropPolicy
     blobs: BlobStore
+    places: Places
     random: Random
     now_ms: Callable[[], int]
 
@@ -81,7 +83,9 @@ class IncomingDrop:
         self._wrapped = wrap_drop(self._drop, secret, box.bundle, random)
         self._note_key = keys.note_key
         most = service.policy.largest_mib << 20
-        self._content = StreamingEncryptor(service.blobs, self._drop, keys.file_key, salt, most)
+        self._content = StreamingEncryptor(
+            service.blobs, service.places, self._drop, keys.file_key, salt, most=most
+        )
         self._over = False
         self._failed = False
 
@@ -126,7 +130,9 @@ class IncomingDrop:
         size = self.size
         note = DropNote(self.name, size, mtime_ns, now, source.key, source.label, source.address)
         sealed = seal_note(self._note_key, self._drop, content, note, service.random)
-        made = FinishedDrop(self._drop, content, self._wrapped, sealed, now, data)
+        made = FinishedDrop(
+            self._drop, content, self._wrapped, sealed, now, data, self._content.place
+        )
         self._box.commit(made, SessionDrop(self._drop, content, note, self._note_key))
 
     def _must_go_on(self) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
-from fsd.blobs.base import BlobStore
+from fsd.blobs.base import BlobStore, release
 from fsd.policies import KeepPolicy
 from fsd.principal import Principal
 from fsd.services.files.commit_checks import (
@@ -156,11 +156,10 @@ class FileService:
         return partial(self._settle, change, trees, gone)
 
     def _settle(
-        self, change: VerifiedCommit, trees: dict[NodeId, FolderTree], gone: list[bytes]
+        self, change: VerifiedCommit, trees: dict[NodeId, FolderTree], gone: list[str]
     ) -> None:
         """Delete the blobs that a stored change left, and keep its trees in memory."""
-        for root in gone:
-            self._blobs.delete(root)
+        release(self._blobs, gone)
         tokens = change.tokens()
         for folder, tree in trees.items():
             self._trees.keep(folder, change.states[folder].hash, tree, tokens[folder])
@@ -192,8 +191,8 @@ class FileService:
         quota: Quota | None,
         *,
         foreseen: Foreseen | None = None,
-    ) -> tuple[dict[NodeId, FolderTree], list[bytes]]:
-        """Check and store a change; return the new trees and the blobs to delete.
+    ) -> tuple[dict[NodeId, FolderTree], list[str]]:
+        """Check and store a change; return the new trees and the places to empty.
 
         `quota` is the row in which the changed tree counts; it is locked. `foreseen` is what the
         change would have removed before that.
@@ -268,8 +267,8 @@ class FileService:
         gone_from: dict[bytes, tuple[NodeId, Token]],
         *,
         goes: Removed | None,
-    ) -> list[bytes]:
-        """Mark nodes that lost their place as removed, or delete them; return blobs to delete."""
+    ) -> list[str]:
+        """Mark nodes that lost their place as removed, or delete them; return places to empty."""
         if not gone_from:
             return []
         if not self._keeping.keep_removed_days:
@@ -306,8 +305,8 @@ class FileService:
         change: VerifiedCommit,
         before: dict[bytes, models.Node],
         quota: Quota | None,
-    ) -> list[bytes]:
-        """Store manifests and states; return blobs that are no longer kept."""
+    ) -> list[str]:
+        """Store manifests and states; return the places of blobs no longer kept."""
         keep = self._keeping.keep_versions
         replaced: list[tuple[bytes, bytes, int]] = []
         for node, manifest in change.manifests.items():

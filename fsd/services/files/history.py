@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
-from fsd.blobs.base import BlobStore
+from fsd.blobs.base import BlobStore, release
 from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
 from fsd.services.paging import following, parts
@@ -106,8 +106,7 @@ class HistoryService:
             if row is not None and (count := stored.known(row)) is not None:
                 stored.keep(row, count.less(stored.of_removed(db, some)))
             outside = versions.drop_removed(db, some)
-        for root in outside:
-            self._blobs.delete(root)
+        release(self._blobs, outside)
         return bool(some)
 
 

@@ -1,7 +1,8 @@
 """Uploads and downloads of sealed content.
 
-Commit order: staged, root verified, synced to disk, then one row that makes it known; the janitor
-finds and deletes an upload that was interrupted before that row.
+Commit order: place known to the database, bytes staged, root verified, blob durable at its place,
+then one row that makes it known. The garbage collection deletes an upload that was interrupted
+before that row.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import io
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from fsd.blobs.base import BlobReader, BlobStore
+from fsd.blobs.base import BlobReader, BlobStore, release
+from fsd.blobs.places import Places
 from fsd.policies import UploadLimits
 from fsd.principal import Principal
 from fsd.services.files.quotas import Quotas, UploadSpace
@@ -19,6 +21,7 @@ from fsd.services.paging import parts
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops, nodes, shares
+from fsd.store.repos import uploads as upload_rows
 from fsd.workers import IdleWorkers
 from fsproto.errors import ConflictError, NotFoundError, RemoteProtocolError
 from fsproto.limits import MAX_FETCH, MAX_INLINE_BLOB
@@ -41,17 +44,25 @@ class TransferService:
         limits: UploadLimits | None = None,
         quotas: Quotas | None = None,
         spare: IdleWorkers | None = None,
+        places: Places | None = None,
     ) -> None:
         """Take the parts, and the size of the largest accepted blob in bytes (None: no limit).
 
-        The threads of `spare` may hash received data while it is written.
+        `places` are those that other services of this server use as well. The threads of `spare`
+        may hash received data while it is written.
         """
         self._database = database
         self._blobs = blobs
         self._now_ms = now_ms
         self._quotas = quotas or Quotas(database, now_ms=now_ms)
         self._incoming = StagedUploads(
-            blobs, limits or UploadLimits(), max_blob, spare or IdleWorkers(0)
+            database,
+            blobs,
+            places or Places(database, now_ms),
+            limits or UploadLimits(),
+            most=max_blob,
+            spare=spare or IdleWorkers(0),
+            now_ms=now_ms,
         )
 
     def begin(
@@ -103,13 +114,17 @@ class TransferService:
         self._quotas.reserve(who, salt, line, room)
         return Kept(stored_segment_count(size), whole=True), FinishedUpload(root, size)
 
+    def renew(self) -> None:
+        """Extend the leases of the uploads that connections of this server receive."""
+        self._incoming.renew()
+
     def let_go(self, line: bytes) -> None:
         """Release the reservations of a connection that has ended."""
         self._quotas.let_go(line)
 
     def _reserved(self, who: Principal, salt: Salt, line: bytes, room: Room | None) -> UploadSpace:
         """Reserve space for an upload; the user's unfinished uploads take space, too."""
-        unfinished = partial(self._incoming.suspended_bytes, who.user_id, salt)
+        unfinished = partial(self._incoming.interrupted_bytes, who.user_id, salt)
         return self._quotas.reserve(who, salt, line, room, unfinished)
 
     def suspend(self, blob: StagedUpload | FinishedUpload) -> None:
@@ -133,13 +148,14 @@ class TransferService:
             with blob.lock:
                 blob.must_go_on()
                 self._finish(who, blob, root, size)
-                blob.over = True
+                self._incoming.close(blob)
         finally:
             self._incoming.discard(blob)
 
     def _finish(self, who: Principal, blob: StagedUpload, root: Root, size: int) -> None:
         blob.check(root, size)
-        blob.staged.keep(root, size)
+        blob.stream.finish()
+        place = blob.stream.place
         row = {
             "root": root,
             "owner_id": who.user_id,
@@ -148,13 +164,21 @@ class TransferService:
             "size": size,
             "created_ms": self._now_ms(),
             "data": None,
+            "place": place,
         }
+        spare: list[str] = []
         with self._database.write() as db:
+            if not self._incoming.claim(db, blob):
+                raise ConflictError("This upload continues over another connection.")
             known = blob_rows.get(db, root)
             if known is None:
                 blob_rows.add_all(db, [row])
-            elif (known.owner_id, known.node_id) != (who.user_id, None):
+            elif (known.owner_id, known.node_id) == (who.user_id, None):
+                spare = [place]
+                upload_rows.doom(db, spare)
+            else:
                 raise ConflictError("A blob with this content exists already.")
+        release(self._blobs, spare)
 
     def open(self, who: Principal, node: NodeId, root: Root) -> tuple[BlobReader, int]:
         """Return a reader of a node's current or kept content, and its size.
@@ -173,8 +197,8 @@ class TransferService:
                 raise ConflictError("The file was replaced or removed in the meantime.")
             if blob.data is not None:
                 return io.BytesIO(blob.data), blob.size
-            size = blob.size
-        return self._blobs.open(root), size
+            place, size = blob.place or "", blob.size
+        return self._blobs.open(place), size
 
     def fetch(self, who: Principal, contents: list[Content]) -> Iterator[Fetched]:
         """Yield small blobs in the requested order; None for a blob that no longer exists."""

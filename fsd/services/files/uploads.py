@@ -1,24 +1,50 @@
 """Uploads of blobs: those in progress, and those that can be resumed.
 
-A resumable upload is staged from its first byte under a ticket made of its owner and its salt. So
-its owner, and no other user, finds it again after the connection or the server has ended. Its
-leaves are in memory only, and are computed again from the staged data.
+A resumable upload has a row as soon as it has a part (`Upload`), with the leaves of its segments.
+So its owner, and no other user, finds it again on any server, by its salt. Taking it over raises
+its epoch: the connection that had it can record nothing any more, even if its server was frozen
+and wakes later.
 """
 
 from __future__ import annotations
 
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from threading import Lock
 
-from fsd.blobs.base import BlobStore, StagedBlob
+from sqlalchemy.orm import Session as Db
+
+from fsd.blobs.base import BlobReader, BlobStore, UploadGoneError
+from fsd.blobs.places import Places
+from fsd.blobs.stream import BlobStream
 from fsd.policies import UploadLimits
 from fsd.services.files.quotas import UploadSpace
+from fsd.store.engine import Database
+from fsd.store.repos import uploads as rows
+from fsd.store.repos.uploads import RecordedPart, RecordedUpload, UploadKey
 from fsd.workers import IdleWorkers
 from fsproto import crypto
-from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    IntegrityError,
+    OutOfSpaceError,
+    RemoteProtocolError,
+)
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity
 from fsproto.types import Root, Salt
+
+log = logging.getLogger(__name__)
+
+LEASE_MS = 120_000
+"""How long an upload counts as being received after its server was last heard of."""
+PART_BYTES = 32 << 20
+PART_S = 1.0
+"""A part is recorded after so many bytes, or after so long; a killed server loses no more."""
+_ELSEWHERE = "This upload continues over another connection."
 
 
 class StagedUpload:
@@ -28,31 +54,42 @@ class StagedUpload:
         self,
         owner: int,
         salt: Salt,
-        staged: StagedBlob,
+        stream: BlobStream,
         *,
         most: int | None,
         spare: IdleWorkers,
+        record: Callable[[StagedUpload], object],
         resumable: bool = False,
-        leaves: list[bytes] | None = None,
     ) -> None:
-        """Take the file that it is written to, and the leaves of the segments it already has.
+        """Take the stream that it is written to, and the function that ends and records a part.
 
         The threads of `spare` may hash data while it is written.
         """
         self.owner = owner
         self.salt = salt
-        self.staged = staged
+        self.stream = stream
         self.resumable = resumable
+        self.key: UploadKey | None = None
+        """The right to its row; None before it has one."""
         self.lock = Lock()
         """Held while it is written to, finished, or taken over."""
         self.over = False
         """Whether it was finished, given up, suspended, or taken over by another connection."""
         self.space: UploadSpace | None = None
         """The room that is reserved for it, once it is."""
-        self._leaves = leaves or []
-        self._size = len(self._leaves) * SEGMENT_SIZE
+        self._leaves: list[bytes] = []
+        self._recorded = 0
+        """Segments in the parts that were recorded."""
+        self._recorded_s = time.monotonic()
+        self._size = 0
         self._most = most
         self._spare = spare
+        self._record = record
+
+    def continue_after(self, leaves: list[bytes]) -> None:
+        """Continue after segments that the stream has, all of them recorded."""
+        self._leaves, self._recorded = leaves, len(leaves)
+        self._size = len(leaves) * SEGMENT_SIZE
 
     def add(self, index: int, segment: memoryview) -> None:
         """Take the next segment; `RemoteProtocolError` for any other."""
@@ -68,15 +105,23 @@ class StagedUpload:
                 self.space.cover(self._size + len(segment))
             leaf = self._spare.beside(
                 partial(integrity.leaf, self.salt, index, segment),
-                partial(self.staged.write, segment),
+                partial(self.stream.write, segment),
             )
             self._leaves.append(leaf)
             self._size += len(segment)
+            if self._size % SEGMENT_SIZE == 0 and self._is_part():
+                self._record(self)
+
+    def _is_part(self) -> bool:
+        if not self.resumable or not self.stream.may_end_part:
+            return self.stream.needs_part
+        large = self.stream.size - self.stream.in_parts >= PART_BYTES
+        return self.stream.needs_part or large or time.monotonic() - self._recorded_s >= PART_S
 
     def must_go_on(self) -> None:
         """Raise `ConflictError` if the upload has ended."""
         if self.over:
-            raise ConflictError("This upload continues over another connection.")
+            raise ConflictError(_ELSEWHERE)
 
     def check(self, root: Root, size: int) -> None:
         """Raise `IntegrityError` unless the received data has this root and size."""
@@ -85,9 +130,21 @@ class StagedUpload:
         if not crypto.equal(integrity.root(self.salt, self._leaves, size), root):
             raise IntegrityError("The upload was damaged in transit: its salted hash differs.")
 
-    def whole_leaves(self) -> list[bytes]:
-        """Return the leaves of the complete segments."""
-        return self._leaves[: self._size // SEGMENT_SIZE]
+    @property
+    def whole_segments(self) -> int:
+        """The number of complete segments."""
+        return self._size // SEGMENT_SIZE
+
+    def take_part(self, tag: str) -> RecordedPart:
+        """Return the part that has just been ended, to be recorded."""
+        leaves = self._leaves[self._recorded : self.whole_segments]
+        self._recorded, self._recorded_s = self.whole_segments, time.monotonic()
+        return RecordedPart(len(leaves) * SEGMENT_SIZE, tag, b"".join(leaves))
+
+    @property
+    def has_unrecorded(self) -> bool:
+        """Whether complete segments were received that are in no part."""
+        return self.whole_segments > self._recorded
 
 
 class FinishedUpload:
@@ -109,27 +166,41 @@ class FinishedUpload:
 
 
 class StagedUploads:
-    """The uploads of this process, and the suspended uploads in the store."""
+    """The uploads of this process, and the interrupted uploads in the database."""
 
     def __init__(
-        self, store: BlobStore, limits: UploadLimits, most: int | None, spare: IdleWorkers
+        self,
+        database: Database,
+        store: BlobStore,
+        places: Places,
+        limits: UploadLimits,
+        *,
+        most: int | None,
+        spare: IdleWorkers,
+        now_ms: Callable[[], int],
     ) -> None:
-        """Take the blob store, the limits, the largest blob in bytes, and spare threads."""
+        """Take the parts, the limits, the largest blob in bytes, and spare threads."""
+        self._database = database
         self._store = store
+        self._places = places
         self._limits = limits
-        self._blob = partial(StagedUpload, most=most, spare=spare)
+        self._now_ms = now_ms
+        self._blob = partial(StagedUpload, most=most, spare=spare, record=self._record)
         self._lock = Lock()
         self._active: dict[int, set[StagedUpload]] = {}
 
     def begin(self, owner: int, salt: Salt, *, resumable: bool) -> StagedUpload:
         """Start an upload of a blob; discard an earlier part of it."""
-        if not resumable:
-            return self._enter(self._blob(owner, salt, self._store.stage()))
-        before = self._find(owner, salt)
-        if before is not None:
-            self.discard(before)
-        staged = self._store.stage(_ticket(owner, salt))
-        return self._enter(self._blob(owner, salt, staged, resumable=True))
+        if resumable:
+            before = self._find(owner, salt)
+            if before is not None:
+                self.discard(before)
+            with self._database.read() as db:
+                interrupted = rows.exists(db, owner, salt)
+            if interrupted:
+                self._forget(owner, salt)
+        stream = BlobStream(self._store, self._places.take())
+        return self._enter(self._blob(owner, salt, stream, resumable=resumable))
 
     def resume(self, owner: int, salt: Salt) -> tuple[StagedUpload, int] | None:
         """Resume an upload; return it and the number of segments it has; None if there is none.
@@ -137,24 +208,45 @@ class StagedUploads:
         If another connection still has the upload, that connection loses it.
         """
         before = self._find(owner, salt)
-        leaves = None
         if before is not None:
-            with before.lock:  # wait until the other connection has written its segment
-                if not before.over and before.staged.is_current():
-                    leaves, staged = before.whole_leaves(), before.staged
-                    staged.write_from(len(leaves) * SEGMENT_SIZE)
-                before.over = True
-            self._leave(before)
-        if leaves is None:
-            found = self._store.staged(_ticket(owner, salt))
-            if found is None:
-                return None
-            leaves, staged = _hashed(salt, found), found
-        blob = self._blob(owner, salt, staged, resumable=True, leaves=leaves)
-        if not leaves:
-            staged.discard()
+            self.suspend(before)  # after the other connection has written its segment
+        now = self._now_ms()
+        with self._database.write() as db:
+            found = rows.take_over(db, owner, salt, now_ms=now, lease_until_ms=now + LEASE_MS)
+        if found is None:
             return None
+        stream = BlobStream(self._store, found.key.place)
+        try:
+            leaves = self._opened(stream, salt, found)
+        except UploadGoneError:
+            leaves = []
+        if not leaves:
+            self._end(found.key)
+            return None
+        blob = self._blob(owner, salt, stream, resumable=True)
+        blob.key = found.key
+        blob.continue_after(leaves)
         return self._enter(blob), len(leaves)
+
+    def _opened(self, stream: BlobStream, salt: Salt, found: RecordedUpload) -> list[bytes]:
+        """Open a recorded upload; return the leaves of its first parts that are not damaged."""
+        parts = found.parts
+        reader = self._store.unfinished(stream.place)
+        if reader is not None:
+            try:
+                parts = list(intact(reader, salt, parts))
+            finally:
+                reader.close()
+        if len(parts) < len(found.parts):
+            with self._database.write() as db:
+                if not rows.cut(db, found.key, parts):
+                    raise ConflictError(_ELSEWHERE)
+        if parts:
+            size = sum(part.size for part in parts)
+            stream.resume(found.remote_id, [part.tag for part in parts], size)
+        joined = b"".join(part.leaves for part in parts)
+        step = crypto.HASH_SIZE
+        return [joined[at : at + step] for at in range(0, len(joined), step)]
 
     def suspend(self, blob: StagedUpload) -> None:
         """Keep the received part of an upload whose connection has ended, if it can be resumed."""
@@ -162,25 +254,121 @@ class StagedUploads:
             if blob.over:
                 return
             blob.over = True
-            if blob.resumable and blob.whole_leaves():
-                blob.staged.let_go()
-            else:
-                blob.staged.discard()
-        self._leave(blob)
+            try:
+                if not blob.resumable or not self._keep(blob):
+                    self._give_up(blob)
+            except FsError as error:
+                self._places.done(blob.stream.place)
+                if not isinstance(error, ConflictError):
+                    raise
+                log.info("another connection has taken an upload over")
+            finally:
+                blob.stream.close()
+                self._leave(blob)
         if blob.space is not None:
             blob.space.let_go()
-        if blob.resumable:
-            self._make_room(blob.owner)
+
+    def _keep(self, blob: StagedUpload) -> bool:
+        """Record what was received; return whether there is anything to resume."""
+        if blob.has_unrecorded and blob.stream.may_end_part:
+            self._record(blob)
+        if blob.key is None:
+            return False
+        with self._database.write() as db:
+            if not rows.let_go(db, blob.key):
+                raise ConflictError(_ELSEWHERE)
+            gone = rows.drop_oldest(db, blob.owner, self._now_ms(), self._limits.suspended)
+        self._store.abort(gone)
+        return True
 
     def discard(self, blob: StagedUpload) -> None:
         """Discard an upload; harmless if it has ended."""
         with blob.lock:
             was_over, blob.over = blob.over, True
             if not was_over:
-                blob.staged.discard()
+                blob.stream.close()
+                if blob.key is None:
+                    self._give_up(blob)
+                else:
+                    self._end(blob.key)
         self._leave(blob)
         if blob.space is not None and not was_over:
             blob.space.let_go()
+
+    def claim(self, db: Db, blob: StagedUpload) -> bool:
+        """Claim the place of an upload for its blob; False if another connection has the upload."""
+        if blob.key is not None:
+            return rows.end(db, blob.key)
+        if blob.resumable:
+            rows.drop(db, blob.owner, blob.salt)  # of another connection, which has fewer segments
+        return rows.claim(db, blob.stream.place)
+
+    def close(self, blob: StagedUpload) -> None:
+        """Note that the place of an upload was claimed; its lock is held."""
+        blob.over = True
+        self._places.done(blob.stream.place)
+
+    def renew(self) -> None:
+        """Extend what connections of this server hold: leases of uploads, and unclaimed places."""
+        with self._lock:
+            keys = [one.key for mine in self._active.values() for one in mine if one.key]
+        if keys:
+            with self._database.write() as db:
+                rows.renew(db, keys, self._now_ms() + LEASE_MS)
+
+    def interrupted_bytes(self, owner: int, besides: Salt) -> int:
+        """Return the bytes of a user's interrupted uploads, except the one with a salt."""
+        with self._database.read() as db:
+            return rows.interrupted_bytes(db, owner, self._now_ms(), besides)
+
+    def _give_up(self, blob: StagedUpload) -> None:
+        """Delete what was written of an upload that has no row."""
+        if blob.stream.size:
+            blob.stream.abort()
+        self._places.give_up(blob.stream.place, was_written=blob.stream.size > 0)
+
+    # --- rows
+
+    def _record(self, blob: StagedUpload) -> None:
+        """End a part at the received segments, and record it if the upload can be resumed."""
+        stream = blob.stream
+        part = blob.take_part(stream.end_part())
+        if not blob.resumable:
+            return
+        now = self._now_ms()
+        until = now + LEASE_MS
+        with self._database.write() as db:
+            key = blob.key or rows.start(
+                db,
+                blob.owner,
+                blob.salt,
+                stream.place,
+                stream.remote_id,
+                now_ms=now,
+                lease_until_ms=until,
+            )
+            if key is None or not rows.add_part(
+                db, key, stream.parts, part, now_ms=now, lease_until_ms=until
+            ):
+                raise ConflictError(_ELSEWHERE)
+        blob.key = key
+        self._places.done(stream.place)
+
+    def _forget(self, owner: int, salt: Salt) -> None:
+        with self._database.write() as db:
+            gone = rows.drop(db, owner, salt)
+        self._store.abort(gone)
+
+    def _end(self, key: UploadKey) -> None:
+        """Delete an upload, unless another connection has taken it over."""
+        with self._database.write() as db:
+            mine = rows.end(db, key)
+            if mine:
+                rows.doom(db, [key.place])
+        if mine:
+            self._store.abort([key.place])
+
+    # --- what this process receives
 
     def _find(self, owner: int, salt: Salt) -> StagedUpload | None:
         with self._lock:
@@ -193,11 +381,10 @@ class StagedUploads:
             if len(mine) < self._limits.active:
                 mine.add(blob)
                 return blob
-        blob.over = True
-        if blob.resumable and blob.whole_leaves():
-            blob.staged.let_go()
-        else:
-            blob.staged.discard()
+        try:
+            self.suspend(blob)
+        except FsError:
+            blob.over = True
         raise OutOfSpaceError("You have too many uploads in progress.")
 
     def _leave(self, blob: StagedUpload) -> None:
@@ -207,40 +394,21 @@ class StagedUploads:
             if not mine:
                 self._active.pop(blob.owner, None)
 
-    def suspended_bytes(self, owner: int, besides: Salt) -> int:
-        """Return the bytes of a user's suspended uploads, except the one with a salt."""
-        mine = _ticket(owner, besides)
-        return sum(self._store.staged_size(one) for one in self._suspended(owner) if one != mine)
 
-    def _suspended(self, owner: int) -> list[str]:
-        """Return the tickets of a user's suspended uploads, the oldest first."""
-        with self._lock:
-            active = {_ticket(owner, one.salt) for one in self._active.get(owner, ())}
-        return [one for one in self._store.tickets(f"{owner}-") if one not in active]
-
-    def _make_room(self, owner: int) -> None:
-        """Delete the oldest suspended uploads if there are more than the limit."""
-        kept = self._suspended(owner)
-        for ticket in kept[: max(0, len(kept) - self._limits.suspended)]:
-            self._store.drop(ticket)
-
-
-def drop_suspended(store: BlobStore, owner: int) -> None:
-    """Delete the suspended uploads of a deleted user."""
-    for ticket in store.tickets(f"{owner}-"):
-        store.drop(ticket)
-
-
-def _ticket(owner: int, salt: Salt) -> str:
-    return f"{owner}-{salt.hex()}"
-
-
-def _hashed(salt: Salt, staged: StagedBlob) -> list[bytes]:
-    """Return the leaves of the complete staged segments; writing continues after them."""
-    leaves = [
-        integrity.leaf(salt, index, piece)
-        for index, piece in enumerate(staged.pieces(SEGMENT_SIZE))
-        if len(piece) == SEGMENT_SIZE
-    ]
-    staged.write_from(len(leaves) * SEGMENT_SIZE)
-    return leaves
+def intact(reader: BlobReader, salt: Salt, parts: Sequence[RecordedPart]) -> Iterator[RecordedPart]:
+    """Yield the first parts of an upload, up to the first one whose bytes have other leaves."""
+    room = memoryview(bytearray(SEGMENT_SIZE))
+    index = 0
+    for part in parts:
+        leaves = b""
+        for _ in range(part.size // SEGMENT_SIZE):
+            have = 0
+            while have < SEGMENT_SIZE and (count := reader.readinto(room[have:])):
+                have += count
+            if have < SEGMENT_SIZE:
+                return
+            leaves += integrity.leaf(salt, index, room)
+            index += 1
+        if leaves != part.leaves:
+            return
+        yield part

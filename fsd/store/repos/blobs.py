@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, table
+from fsd.store.repos import uploads
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 
 _BLOBS = table(Blob)
@@ -68,13 +69,17 @@ def assign(db: Db, owner_id: int, nodes: Mapping[bytes, bytes]) -> None:
     for_each(db, _ASSIGN, rows)
 
 
-def drop(db: Db, roots: Sequence[bytes]) -> list[bytes]:
-    """Delete the rows of blobs; return the roots that must be deleted in the blob store."""
+def drop(db: Db, roots: Sequence[bytes]) -> list[str]:
+    """Delete the rows of blobs; doom and return the places that the blob store must empty."""
     outside = [
-        root
+        place
         for some in helpings(roots)
-        for root in db.scalars(select(Blob.root).where(Blob.root.in_(some), Blob.data.is_(None)))
+        for place in db.scalars(
+            select(Blob.place).where(Blob.root.in_(some), Blob.place.is_not(None))
+        )
+        if place
     ]
+    uploads.doom(db, outside)
     for some in helpings(roots):
         db.execute(delete(Blob).where(Blob.root.in_(some)), execution_options=_AS_IS)
     return outside
@@ -119,3 +124,13 @@ def staged_with(db: Db, owner_id: int, salt: bytes) -> Blob | None:
         Blob.node_id.is_(None), Blob.owner_id == owner_id, Blob.salt == salt, Blob.data.is_(None)
     )
     return db.scalars(staged.limit(1)).first()
+
+
+def name_by_root(db: Db) -> None:
+    """Set the place of every blob in the blob store to one that is named after its root."""
+    on_postgresql = db.get_bind().dialect.name == "postgresql"
+    name = (
+        func.encode(_BLOBS.c.root, "hex") if on_postgresql else func.lower(func.hex(_BLOBS.c.root))
+    )
+    place = func.substr(name, 1, 2).concat("/").concat(name)
+    db.execute(update(_BLOBS).where(_BLOBS.c.data.is_(None)).values(place=place))

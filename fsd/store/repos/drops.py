@@ -75,8 +75,8 @@ def of_user(db: Db, user_id: int, drops: Sequence[bytes]) -> list[bytes]:
     ]
 
 
-def remove(db: Db, drops: Sequence[bytes]) -> list[bytes]:
-    """Delete drops with their blobs; return the roots of those in the blob store.
+def remove(db: Db, drops: Sequence[bytes]) -> list[str]:
+    """Delete drops with their blobs; return the places that must be emptied.
 
     The blob of a node stays, even if the node's owner gave the node the id of a drop.
     """

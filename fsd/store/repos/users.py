@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User, table
 from fsd.store.quota_models import Handover, Quota
+from fsd.store.repos import uploads
 from fsd.store.repos.many import helpings
 from fsproto.sealed.manifest import NodeKind
 
@@ -223,14 +224,16 @@ def _rows(db: Db, ask: Select[Any], users: Sequence[int]) -> list[tuple[int, int
     return [(one, two) for one, two in rows]
 
 
-def drop_tree(db: Db, user_id: int) -> list[bytes]:
-    """Delete a user's nodes and blobs; return the roots of blobs in the blob store."""
-    outside = db.scalars(select(Blob.root).where(Blob.owner_id == user_id, Blob.data.is_(None)))
-    roots = list(outside)
+def drop_tree(db: Db, user_id: int) -> list[str]:
+    """Delete a user's nodes, blobs and uploads; return the places that must be emptied."""
+    outside = select(Blob.place).where(Blob.owner_id == user_id, Blob.place.is_not(None))
+    places = [place for place in db.scalars(outside) if place]
+    uploads.doom(db, places)
+    places += uploads.drop_all(db, user_id)
     for owned in (Blob, Node):
         db.execute(delete(owned).where(owned.owner_id == user_id))
     db.execute(delete(Tree).where(Tree.user_id == user_id))
-    return roots
+    return places
 
 
 def drop_used(db: Db, before_ms: int) -> None:

@@ -78,10 +78,10 @@ def is_newest_again(db: Db, roots: Sequence[bytes]) -> bool:
     return True
 
 
-def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[bytes]:
+def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[str]:
     """Keep at most `keep` older contents of each node; `newest` has the nodes' newest versions.
 
-    Return the roots of blobs that must be deleted in the blob store.
+    Return the places that the blob store must empty.
     """
     connection = db.connection()
     many = [
@@ -99,12 +99,12 @@ def with_too_many(db: Db, keep: int) -> list[bytes]:
     return list(db.scalars(many.having(func.count() > keep)))
 
 
-def trim_some(db: Db, many: Sequence[bytes], keep: int) -> list[bytes]:
-    """Trim nodes from `with_too_many`; return the roots to delete in the blob store."""
+def trim_some(db: Db, many: Sequence[bytes], keep: int) -> list[str]:
+    """Trim nodes from `with_too_many`; return the places that must be emptied."""
     return _cut(db, many, keep, {})
 
 
-def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> list[bytes]:
+def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> list[str]:
     """Delete manifests before a version, and the contents that only they name.
 
     `cuts` is the oldest version to keep, by node; the nodes in `many` have too many contents.
@@ -318,8 +318,8 @@ def piece(db: Db, tops: Sequence[bytes], most: int) -> list[bytes]:
     return list(found)
 
 
-def drop_removed(db: Db, doomed: Sequence[bytes]) -> list[bytes]:
-    """Delete removed nodes, with their rows; return their blobs in the blob store."""
+def drop_removed(db: Db, doomed: Sequence[bytes]) -> list[str]:
+    """Delete removed nodes, with their rows; return the places that must be emptied."""
     roots = blobs.of_nodes(db, doomed)
     nodes.drop(db, doomed)
     return blobs.drop(db, roots)

@@ -78,8 +78,8 @@ def all_rows(database: Database) -> dict[str, list]:
         }
 
 
-def blobs_of(home: Home) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in home.blobs.rglob("*") if p.is_file()}
+def blobs_of(home: Home) -> list[bytes]:
+    return sorted(path.read_bytes() for path in home.blobs.rglob("*") if path.is_file())
 
 
 def put_back(data: bytes, home: Home, url: str | None = None, phrase: str = PHRASE):
@@ -186,7 +186,7 @@ def test_what_is_removed_while_the_backup_is_written_is_in_it(busy, home, tmp_pa
 
     monkeypatch.setattr(making._Backup, "_add_rows", meanwhile)
     data = backed_up(home, busy.database)
-    assert blobs_of(home) == {}
+    assert blobs_of(home) == []
     put_back(data, Home(tmp_path / "new"), "sqlite://")
     assert blobs_of(Home(tmp_path / "new")) == before
     assert not list(home.path.glob(".held-*"))
@@ -196,17 +196,17 @@ def test_a_blob_that_came_and_went_around_the_snapshot_makes_another_one(
     busy, home, tmp_path, monkeypatch
 ):
     """A blob disappears between the snapshot and the scan of the store: the backup retries."""
-    attempts: list[bytes] = []
+    attempts: list[str] = []
     one = BlobPin.one
 
-    def gone_once(hold, root):
+    def gone_once(hold, place):
         if len(attempts) == 0 and (hold.folder / "wanted").exists():
-            attempts.append(root)
-            for path in (busy.blobs.path(root), hold._path(root)):
+            attempts.append(place)
+            for path in (busy.blobs.path(place), hold.folder / place):
                 path.unlink()
             with busy.database.write() as db:
-                db.execute(text("DELETE FROM blobs WHERE root = :root"), {"root": root})
-        return one(hold, root)
+                db.execute(text("DELETE FROM blobs WHERE place = :place"), {"place": place})
+        return one(hold, place)
 
     monkeypatch.setattr(BlobPin, "one", gone_once)
     data = backed_up(home, busy.database)

@@ -86,16 +86,17 @@ def test_a_byte_that_changed_is_found_and_the_blob_put_aside(stocked, home, at):
     data = bytearray(path.read_bytes())
     data[at] ^= 1
     path.write_bytes(data)
+    (root,) = office.stored()
     (found,) = look(office)
-    assert (found.kind, found.owner, found.what) == (FindingKind.DAMAGED, "alice", path.name)
+    assert (found.kind, found.owner, found.what) == (FindingKind.DAMAGED, "alice", root.hex())
     assert found.loses
     done, folder = repair(office, home)
     assert done == ["moved to quarantine"]
-    assert (folder / path.name).read_bytes() == data
+    assert (folder / root.hex()).read_bytes() == data
     assert not path.exists()
     assert kinds(office) == ["missing"]
     report = json.loads((folder / REPORT).read_text())
-    assert [entry["what"] for entry in report] == [path.name]
+    assert [entry["what"] for entry in report] == [root.hex()]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,7 @@ def test_a_blob_that_is_gone_is_found(stocked, home):
 
 def test_a_blob_of_nobody_is_put_aside_once_it_cannot_be_on_its_way(stocked, home):
     office, _ = stocked
-    stray = office.blobs.path(bytes(32))
+    stray = office.blobs.path(f"00/{bytes(32).hex()}")
     stray.parent.mkdir(exist_ok=True)
     stray.write_bytes(b"stray")
     assert kinds(office) == []  # its row may still be written
@@ -141,12 +142,12 @@ def test_a_blob_of_nobody_is_put_aside_once_it_cannot_be_on_its_way(stocked, hom
 
 def test_a_row_of_a_blob_without_its_node_is_put_aside_with_the_blob(stocked, home):
     office, _ = stocked
-    path = large(office)
+    (root,) = office.stored()
     do(office, "UPDATE blobs SET node_id = :no WHERE data IS NULL", no=bytes(16))
     assert kinds(office) == ["miscounted", "no-blob", "unowned"]
     done, folder = repair(office, home)
     assert sorted(done) == ["", "counted again", "moved to quarantine with its row"]
-    assert (folder / path.name).stat().st_size == 2 * SEGMENT_SIZE + 5
+    assert (folder / root.hex()).stat().st_size == 2 * SEGMENT_SIZE + 5
     report = json.loads((folder / REPORT).read_text())
     assert report[0]["row"]["size"] == 2 * SEGMENT_SIZE + 5
     assert kinds(office) == ["no-blob"]
@@ -169,7 +170,7 @@ def test_a_wrong_count_loses_nothing_and_is_counted_again(stocked, home, stateme
 def test_an_upload_that_waits_and_is_damaged_is_nobody_s_loss(stocked, home):
     office, alice = stocked
     root = alice.stage(office, stretch("staged", SEGMENT_SIZE + 1))
-    office.blobs.path(root).write_bytes(b"else")
+    office.path(root).write_bytes(b"else")
     (found,) = look(office)
     assert (found.kind, found.staged, found.loses) == (FindingKind.DAMAGED, True, False)
     assert repair(office, home)[0] == ["moved to quarantine with its row"]

@@ -1,4 +1,4 @@
-"""Garbage collection on a disk that keeps what is to be deleted."""
+"""Garbage collection: what it deletes, what it leaves alone, and a disk that does not delete."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from sqlalchemy import select
 
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
+from fsd.blobs.places import STOCK, UNCLAIMED_MS, Places
+from fsd.blobs.stream import BlobStream
 from fsd.store.models import User
 from fsd.store.repos import blobs as blob_rows
-from fsproto.errors import InternalError
+from fsd.store.repos import uploads
 from tests.support.disks import Disk, disk
-from tests.support.services import Services
+from tests.support.services import Clock, Services
 
-ROOTS = [bytes([number]) * 32 for number in range(12)]
-KNOWN = bytes([255]) * 32
+DAY_S = UNCLAIMED_MS / 1000 + 1
 
 
 @pytest.fixture
@@ -28,42 +29,133 @@ def real(tmp_path: Path) -> Iterator[Disk]:
         yield mounted
 
 
+class Store:
+    """A store with one blob that a row names, and with others that were left behind."""
+
+    def __init__(self, office: Services, folder: Path, clock: Clock) -> None:
+        self.office, self.clock = office, clock
+        self.blobs = LocalBlobs(folder)
+        self.places = Places(office.database, clock)
+        office.add("alice")
+        self.left = [self.write() for _ in range(12)]
+        self.known = self.write()
+        with office.database.write() as db:
+            assert uploads.claim(db, self.known)
+            owner = db.scalars(select(User.id)).one()
+            row = {"root": bytes(32), "owner_id": owner, "node_id": None, "salt": bytes(32)}
+            row |= {"size": 7, "created_ms": clock() + 10**10, "data": None, "place": self.known}
+            blob_rows.add_all(db, [row])
+
+    def write(self) -> str:
+        stream = BlobStream(self.blobs, self.places.take())
+        stream.write(b"content")
+        stream.finish()
+        return stream.place
+
+    @property
+    def there(self) -> set[str]:
+        return {blob.place for blob in self.blobs.walk()}
+
+    def collect(self) -> None:
+        Janitor(self.office.database, self.blobs, self.clock).run()
+
+
 @pytest.fixture
-def store(office: Services, real: Disk, clock) -> LocalBlobs:
-    """A store of the blob KNOWN, which the database knows, and of orphans."""
-    blobs = LocalBlobs(real.folder / "blobs")
-    for root in (*ROOTS, KNOWN):
-        staged = blobs.stage()
-        staged.write(b"content")
-        staged.keep(root, len(b"content"))
-    office.add("alice")
-    with office.database.write() as db:
-        owner = db.scalars(select(User.id)).one()
-        row = {"root": KNOWN, "owner_id": owner, "node_id": None, "salt": bytes(32), "size": 7}
-        blob_rows.add_all(db, [{**row, "created_ms": clock(), "data": None}])
-    return blobs
+def store(office: Services, tmp_path: Path, clock: Clock) -> Store:
+    return Store(office, tmp_path / "store", clock)
+
+
+def test_what_no_row_claims_is_deleted_after_a_day_and_not_earlier(
+    store: Store, clock: Clock
+) -> None:
+    store.collect()
+    assert store.there == {store.known, *store.left}
+    clock.forward(DAY_S)
+    store.collect()
+    assert store.there == {store.known}
+    with store.office.database.read() as db:
+        assert uploads.known(db, store.left) == set()
+
+
+def test_a_place_in_use_is_renewed(store: Store, clock: Clock) -> None:
+    for _ in range(4):
+        clock.forward(DAY_S / 3)
+        store.places.renew()
+        store.collect()
+    assert store.there == {store.known, *store.left}
+    store.places.done(store.left[0])
+    clock.forward(DAY_S)
+    store.places.renew()
+    store.collect()
+    assert store.left[0] not in store.there
+
+
+def test_a_place_that_was_given_up_is_emptied_soon_or_used_again(
+    store: Store, clock: Clock
+) -> None:
+    written, unused = store.left[0], store.places.take()
+    store.places.give_up(written, was_written=True)
+    store.places.give_up(unused, was_written=False)
+    store.places.renew()
+    store.collect()
+    assert written not in store.there
+    assert store.places.take() == unused
+
+
+def test_a_place_that_is_being_emptied_cannot_be_claimed(store: Store, clock: Clock) -> None:
+    clock.forward(DAY_S)
+    with store.office.database.write() as db:
+        assert set(store.left) <= set(uploads.collect(db, clock(), 0, 1000))
+    with store.office.database.write() as db:
+        assert not uploads.claim(db, store.left[0])
+    store.collect()  # of a server that went on after another one was killed
+    assert store.there == {store.known}
+
+
+def test_a_place_that_was_claimed_is_not_emptied(store: Store, clock: Clock) -> None:
+    clock.forward(DAY_S)
+    with store.office.database.write() as db:
+        assert uploads.claim(db, store.left[0])
+    store.collect()
+    assert store.there == {store.known, store.left[0]}
+
+
+def test_a_stock_of_places_that_is_old_is_not_used(store: Store, clock: Clock) -> None:
+    before = {store.places.take() for _ in range(STOCK // 2)}
+    clock.forward(DAY_S)
+    store.collect()
+    place = store.places.take()
+    assert place not in before
+    with store.office.database.write() as db:
+        assert uploads.claim(db, place)
 
 
 def test_a_blob_that_cannot_be_deleted_does_not_keep_the_others(
-    office: Services, store: LocalBlobs, clock
+    office: Services, real: Disk, clock: Clock
 ) -> None:
-    kept = store.path(ROOTS[3])
+    store = Store(office, real.folder / "blobs", clock)
+    clock.forward(DAY_S)
+    kept = store.blobs.path(store.left[3])
     subprocess.run(["chattr", "+i", kept], check=True)
     try:
-        Janitor(office.database, store, clock).run(unkept_s=0)
-        assert set(store.names(0)) == {ROOTS[3], KNOWN}
+        store.collect()
+        assert store.there == {store.left[3], store.known}
     finally:
         subprocess.run(["chattr", "-i", kept], check=True)
-    Janitor(office.database, store, clock).run(unkept_s=0)
-    assert set(store.names(0)) == {KNOWN}
+    store.collect()
+    assert store.there == {store.known}
 
 
-def test_a_run_on_a_read_only_disk_fails_with_an_error_of_ours(
-    office: Services, store: LocalBlobs, real: Disk, clock
+def test_a_run_on_a_read_only_disk_deletes_no_row(
+    office: Services, real: Disk, clock: Clock
 ) -> None:
+    store = Store(office, real.folder / "blobs", clock)
+    clock.forward(DAY_S)
     real.fail()
-    with pytest.raises(InternalError, match="Read-only"):
-        Janitor(office.database, store, clock).run(unkept_s=0)
+    store.collect()
+    assert store.there == {store.known, *store.left}
+    with office.database.read() as db:
+        assert uploads.known(db, store.left) == set(store.left)
 
 
 def test_a_foreign_file_in_the_store_is_left_alone(tmp_path: Path) -> None:
@@ -72,4 +164,4 @@ def test_a_foreign_file_in_the_store_is_left_alone(tmp_path: Path) -> None:
     foreign = tmp_path / "ab" / ("ab" + 62 * "z")
     foreign.touch()
     os.utime(foreign, (0, 0))
-    assert list(store.names(0)) == []
+    assert list(store.walk()) == []

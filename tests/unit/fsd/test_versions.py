@@ -41,7 +41,7 @@ def writer(office: Services, clock, keep: KeepPolicy, name: str = "alice") -> Wr
 
 
 def in_the_store(office: Services) -> int:
-    return len(list(office.blobs.names(0)))
+    return len(list(office.blobs.walk()))
 
 
 def test_settings_cannot_be_below_zero():
@@ -362,5 +362,5 @@ def test_the_revision_goes_down_and_up_with_what_is_kept(office, clock, tmp_path
     assert alice.can_be_had("f", second)
     alice.write("f", b"three")
     assert alice.history("f") == [2]
-    Janitor(office.database, office.blobs, clock).run(unkept_s=0)
+    Janitor(office.database, office.blobs, clock).run()
     assert alice.fetched("f", second) == b"two"
