@@ -95,7 +95,7 @@ picture: $(STAMP) # Draw docs/terminal.svg from a real session
 lock: $(UV_ENV)/bin/uv # Regenerate the lock files (LOCK_FLAGS=--upgrade: newer versions)
 	@$(COMPILE) -o requirements.lock pyproject.toml
 	@$(COMPILE) -o requirements-dev.lock --constraints requirements.lock \
-		--extra uvloop --extra postgresql --group dev pyproject.toml
+		--extra uvloop --extra postgresql --extra s3 --group dev pyproject.toml
 
 $(UV_ENV)/bin/uv: Makefile
 	@python3 -m venv $(UV_ENV)
@@ -129,5 +129,5 @@ $(SHIV_ENV)/bin/shiv: Makefile
 
 .PHONY: clean
 clean: # Remove all generated files
-	@rm -rf $(VENV) $(UV_ENV) $(SHIV_ENV) build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(UV_ENV) $(SHIV_ENV) .venv-weed build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -23,6 +23,7 @@ from fsproto.errors import FsError
 
 if TYPE_CHECKING:
     from fsd.audit.admin import AuditAdmin
+    from fsd.blobs.base import BlobStore
     from fsd.services.accounts.access import AccessAdmin
     from fsd.services.accounts.groups import GroupAdmin
     from fsd.services.accounts.users import UserAdmin
@@ -122,8 +123,17 @@ class Admin(Console):
         from fsd import factory
 
         with self.home.keys(), self.database_at_head() as database:
-            quota = self.checked("quota.").quota
-            yield factory.people(self.home, database, self.actor, quota)
+            settings = self.checked("quota.", "blobs.")
+            yield factory.people(self.home, database, self.actor, settings.quota, settings.blobs)
+
+    def blobs(self) -> BlobStore:
+        """Return the blob store; `BadSettingError` if it cannot be used."""
+        from fsd.blobs.opening import check_store, open_store
+        from fsd.factory import server_name
+
+        store = open_store(self.home.blobs, self.checked("blobs.").blobs)
+        check_store(store, server_name(self.home))
+        return store
 
     @contextmanager
     def database_at_head(self) -> Iterator[Database]:

@@ -6,10 +6,10 @@ import os
 
 from fsd.audit.admin import AuditAdmin
 from fsd.audit.log import AuditLog
-from fsd.blobs.local import LocalBlobs
+from fsd.blobs.opening import open_store
 from fsd.home.home import Home, HomeError
 from fsd.master_key import open_vault
-from fsd.policies import HookPolicy, LoginPolicy, QuotaPolicy
+from fsd.policies import BlobPolicy, HookPolicy, LoginPolicy, QuotaPolicy
 from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
 from fsd.services.accounts.users import UserAdmin
@@ -19,6 +19,7 @@ from fsd.services.login.login import LoginService
 from fsd.store import schema
 from fsd.store.engine import Database
 from fskit.clock import now_ms
+from fsproto import crypto
 from fsproto.errors import BadSettingError
 
 
@@ -56,15 +57,24 @@ def open_database(home: Home, url: str | None) -> Database:
     return database
 
 
+def server_name(home: Home) -> str:
+    """Return a name that all nodes of a server share, and no other server has."""
+    return crypto.sha256(b"fsd blobs", home.log_key().public).hex()
+
+
 def people(
-    home: Home, database: Database, actor: str = "fsadmin", quota: QuotaPolicy | None = None
+    home: Home,
+    database: Database,
+    actor: str = "fsadmin",
+    quota: QuotaPolicy | None = None,
+    blobs: BlobPolicy | None = None,
 ) -> UserAdmin:
     """Build the administrator's service for users; `actor` is named in the audit log."""
     vault = open_vault(home, database)
     return UserAdmin(
         database,
         vault,
-        LocalBlobs(home.blobs),
+        open_store(home.blobs, blobs or BlobPolicy()),
         log=KeyLogWriter(home.log_key(), now_ms=now_ms),
         audit=AuditLog(vault, now_ms),
         actor=actor,

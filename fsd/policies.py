@@ -96,6 +96,18 @@ class PersonPolicy:
 
 
 @dataclass(frozen=True)
+class BlobPolicy:
+    """Where blobs are stored: in the data directory, or in a bucket of an object store."""
+
+    store: str = ""
+    """`s3://BUCKET/PREFIX`; empty: a folder in the data directory."""
+    endpoint: str = ""
+    """URL of the object store; empty: that of Amazon."""
+    region: str = ""
+    """Region of the bucket; empty: as the environment says."""
+
+
+@dataclass(frozen=True)
 class UploadLimits:
     """The limits on the unfinished uploads of one user."""
 

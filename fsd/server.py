@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from fsd import logs
 from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
-from fsd.blobs.local import LocalBlobs
+from fsd.blobs.opening import check_store, open_store
 from fsd.blobs.places import Places
-from fsd.factory import open_database
+from fsd.factory import open_database, server_name
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
 from fsd.malloc import return_freed_memory
@@ -112,7 +112,8 @@ class _Server:
         self._settings = settings
         self._database = database
         self._again = again
-        self._blobs = LocalBlobs(settings.home.blobs)
+        self._blobs = open_store(settings.home.blobs, settings.blobs)
+        check_store(self._blobs, server_name(settings.home))
         self._vault = open_vault(settings.home, database)
         self._audit = AuditLog(self._vault, now_ms)
         # A reload keeps these services, because they know the running requests.

@@ -84,7 +84,14 @@ def backup(admin: Admin, *, file: str, keep: int | None, phrase_file: Path | Non
         _progress_bar() as progress,
     ):
         made = make(
-            home, database, out, phrase, now_ms=now_ms, random=os.urandom, progress=progress
+            home,
+            database,
+            out,
+            phrase,
+            now_ms=now_ms,
+            random=os.urandom,
+            progress=progress,
+            blobs=admin.blobs(),
         )
         with home.keys():  # the file has no name yet: without a record there is no backup
             audit_keeper(home, database, admin.actor).note(

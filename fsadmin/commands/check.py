@@ -35,14 +35,13 @@ def check(admin: Admin, *, repair: bool) -> None:
     files are lost, or if a finding was not moved.
     """
     from fsd.audit.events import AuditEvent
-    from fsd.blobs.local import LocalBlobs
     from fsd.check.repair import Quarantine
     from fsd.check.scan import Scan
     from fsd.factory import audit_keeper
     from fskit.clock import now_ms
 
     home = admin.home
-    blobs = LocalBlobs(home.blobs)
+    blobs = admin.blobs()
     with (
         home.keys(),
         admin.database_at_head() as database,

@@ -62,6 +62,9 @@ def _look(admin: Admin) -> Iterator[CheckResult]:
         yield from home.permissions(place)
         yield from home.keys(place, now_ms())
         yield from home.disk(place)
+        if settings.blobs.store:
+            admin.blobs()
+            yield fine("blobs", f"The object store {settings.blobs.store} can be used.")
         yield from home.backup(place, now_ms())
         with closing(find_database(place, url)) as used:
             yield from database.database(place, used, now_ms())

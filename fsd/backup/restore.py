@@ -208,10 +208,12 @@ class _Restoring:
         path = self._home.path / SETTINGS_FILE
         path.write_bytes(text)
         try:
-            named = load(Wanted(home=self._home.path)).settings.database
+            settings = load(Wanted(home=self._home.path)).settings
+            named, elsewhere = settings.database, settings.blobs.store
         except BadSettingError:
-            named = None
-        if named != self._place:
+            named, elsewhere = None, ""
+        # The restored blobs are in the data directory, and the first server may still run.
+        if named != self._place or elsewhere:
             path.rename(self._home.path / SET_ASIDE)
             self._set_aside = True
 

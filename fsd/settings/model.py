@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from fsd.home.home import Home
 from fsd.policies import (
+    BlobPolicy,
     DropPolicy,
     HookPolicy,
     KeepPolicy,
@@ -38,6 +39,7 @@ class Settings:
     logins: LoginPolicy = field(default_factory=LoginPolicy)
     door: ListenerPolicy = field(default_factory=ListenerPolicy)
     person: PersonPolicy = field(default_factory=PersonPolicy)
+    blobs: BlobPolicy = field(default_factory=BlobPolicy)
     uploads: UploadLimits = field(default_factory=UploadLimits)
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     quota: QuotaPolicy = field(default_factory=QuotaPolicy)

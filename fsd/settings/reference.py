@@ -51,6 +51,10 @@ _SECTIONS = {
     "": ("The server", "These settings are at the top of the file, before all sections."),
     "login": ("`[login]`", "Sessions, and the throttle against guessing."),
     "door": ("`[door]`", "Time limits and connection limits of the listeners."),
+    "blobs": (
+        "`[blobs]`",
+        "Place of large contents; see [Operations](operations.md#object-store).",
+    ),
     "upload": ("`[upload]`", "Limits for the uploads of one user."),
     "hooks": ("`[hooks]`", "Delivery of events; see [Operations](operations.md#hooks)."),
     "drops": ("`[drops]`", "Limits for drops; they matter only with `drop_box = true`."),

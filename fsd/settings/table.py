@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsd.audit.events import AuditEvent
+from fsd.settings.blob_kinds import BucketUrl, EndpointUrl, Region
 from fsd.settings.hook_kinds import Command, WebhookUrl, Words
 from fsd.settings.kinds import (
     AtMost,
@@ -113,6 +114,10 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("quota.nodes", "quota.nodes", Whole(100, 1_000_000_000), "Files and folders per user, with the removed ones that are kept.", reloads=True),
     Setting("quota.records_mib", "quota.records_mib", Whole(1, 1 << 24), "What the database stores per user beside file contents, in MiB: signed names and folders with their older versions, member lists, sealed keys.", reloads=True),
     Setting("quota.shares_with_one", "quota.shares_with_one", Whole(1, MAX_SHARES), "Files and folders that one user may share with one other user, each on its own. A shared folder counts once.", reloads=True),
+
+    Setting("blobs.store", "blobs.store", BucketUrl(), "Where contents above 64 KiB are stored: a folder of the data directory, or a bucket of an S3-compatible object store, under a prefix that no other server uses. `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or the other ways of the AWS tools, give access."),
+    Setting("blobs.endpoint", "blobs.endpoint", EndpointUrl(), "URL of the object store. Empty: that of Amazon S3."),
+    Setting("blobs.region", "blobs.region", Region(), "Region of the bucket. Empty: the region that the environment names, or `us-east-1`."),
 
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads per user at the same time, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Interrupted uploads per user that are kept for resuming; above the limit, the oldest are deleted."),

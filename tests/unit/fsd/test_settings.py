@@ -37,7 +37,8 @@ def fields(owner: object, above: str = "") -> set[str]:
     for one in dataclasses.fields(owner):  # type: ignore[arg-type]
         value = getattr(owner, one.name)
         parted = dataclasses.is_dataclass(value)
-        parts = ("logins", "door", "ssh", "person", "uploads", "keep", "quota", "drops", "hooks")
+        parts = {"logins", "door", "ssh", "person", "blobs", "uploads", "keep", "quota"}
+        parts |= {"drops", "hooks"}
         if parted and one.name in parts:
             found |= fields(value, f"{above}{one.name}.")
         else:

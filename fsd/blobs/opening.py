@@ -1,0 +1,158 @@
+"""Opens the blob store that the settings name, and checks an object store before it is used."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fsd.blobs.base import BlobStore
+from fsd.blobs.local import LocalBlobs
+from fsd.blobs.s3 import S3Blobs
+from fsd.blobs.s3_errors import S3ObjectError, code_of
+from fsd.policies import BlobPolicy
+from fsproto.errors import BadSettingError
+
+MARKER = "fsd.server"
+"""The object that says which server uses a prefix."""
+_CONNECT_S, _READ_S = 5, 30
+_TRIES = 4
+_CONNECTIONS = 64
+_REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+_MISSING = {"404", "NoSuchBucket", "NotFound"}
+_ELSEWHERE = {"301", "400", "PermanentRedirect", "AuthorizationHeaderMalformed"}
+
+
+def open_store(folder: Path, policy: BlobPolicy) -> BlobStore:
+    """Return the blob store; an object store is contacted at its first use.
+
+    `folder` has the blobs if there is no object store, and files without a name otherwise.
+    """
+    if not policy.store:
+        return LocalBlobs(folder)
+    bucket, _, prefix = policy.store.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    return S3Blobs(
+        lambda: _client(policy), bucket, f"{prefix}/" if prefix else "", folder / "staging"
+    )
+
+
+def check_store(store: BlobStore, server: str) -> None:
+    """Check that an object store can be used, by this server and no other one.
+
+    `server` names the server: nodes with one database have one name. `BadSettingError` says what
+    is wrong; then nothing was changed. A local folder needs no check.
+    """
+    if not isinstance(store, S3Blobs):
+        return
+    with _setting(store):
+        store.client.head_bucket(Bucket=store.bucket)
+        _check_versions(store)
+        _check_marker(store, server)
+
+
+def _check_versions(store: S3Blobs) -> None:
+    try:
+        answer = store.client.get_bucket_versioning(Bucket=store.bucket)
+    except S3ObjectError.of_client():
+        return  # not every store knows versions, and the key need not be allowed to ask
+    if answer.get("Status") == "Enabled":
+        raise BadSettingError(
+            f"The bucket {store.bucket} keeps all versions of its objects, also deleted ones.",
+            hint="Suspend versioning, or name another bucket in blobs.store.",
+        )
+
+
+def _check_marker(store: S3Blobs, server: str) -> None:
+    marker: dict[str, Any] = {"Bucket": store.bucket, "Key": store.prefix + MARKER}
+    try:
+        store.client.put_object(**marker, Body=server.encode(), IfNoneMatch="*")
+    except S3ObjectError.of_client() as error:
+        if code_of(error) not in {"PreconditionFailed", "412"}:
+            raise
+    found = store.client.get_object(**marker)["Body"].read(1024)
+    if found != server.encode():
+        where = f"s3://{store.bucket}/{store.prefix}"
+        raise BadSettingError(
+            f"Another server stores its files in {where}.",
+            hint="Name another prefix in blobs.store.",
+        )
+
+
+@contextmanager
+def _setting(store: S3Blobs) -> Iterator[None]:
+    try:
+        yield
+    except S3ObjectError.of_client() as error:
+        raise _wrong(store, error, code_of(error)) from None
+    except S3ObjectError.of_transport() as error:
+        kind = type(error).__name__
+        if kind in {"NoCredentialsError", "PartialCredentialsError"}:
+            raise BadSettingError(
+                "There is no key for the object store.",
+                hint="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
+            ) from None
+        raise BadSettingError(
+            f"The object store at {_endpoint(store)} does not answer: {kind}.",
+            hint="Check blobs.endpoint, and that the store runs.",
+        ) from None
+
+
+def _wrong(store: S3Blobs, error: Exception, code: str) -> BadSettingError:
+    headers = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = headers.get("x-amz-bucket-region", "")
+    if code in _MISSING:
+        return BadSettingError(
+            f"The object store at {_endpoint(store)} has no bucket {store.bucket}.",
+            hint="Create it, or correct blobs.store.",
+        )
+    if code == "RequestTimeTooSkewed":
+        return BadSettingError(
+            "The clock of this machine differs from that of the object store.",
+            hint="Set the clock; the store refuses requests that are 15 minutes off.",
+        )
+    if code in _ELSEWHERE and region:
+        return BadSettingError(
+            f"The bucket {store.bucket} is in the region {region}.",
+            hint=f'Set blobs.region to "{region}".',
+        )
+    if code in _REFUSED:
+        return BadSettingError(
+            f"The object store refuses the key for the bucket {store.bucket}.",
+            hint="Check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and what the key may do: "
+            "list, get, put and delete objects, and abort uploads.",
+        )
+    return BadSettingError(f"The bucket {store.bucket} cannot be used: {code}.")
+
+
+def _endpoint(store: S3Blobs) -> str:
+    return str(store.client.meta.endpoint_url)
+
+
+def _client(policy: BlobPolicy) -> Any:  # noqa: ANN401 - boto3 has no types
+    try:
+        import boto3
+        from botocore.config import Config
+    except ImportError:
+        raise BadSettingError(
+            "The package for object stores is not installed.",
+            hint="Install it: pip install 'fs-sealed[s3]'; or clear blobs.store.",
+        ) from None
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # else it logs where it found the key
+    config = Config(
+        connect_timeout=_CONNECT_S,
+        read_timeout=_READ_S,
+        max_pool_connections=_CONNECTIONS,
+        retries={"mode": "standard", "max_attempts": _TRIES},
+        s3={"addressing_style": "path" if policy.endpoint else "auto"},
+        # Other stores than Amazon's refuse the trailers of the newer checksums.
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+    )
+    session = boto3.session.Session()
+    region = policy.region or session.region_name or "us-east-1"
+    return session.client(
+        "s3", region_name=region, endpoint_url=policy.endpoint or None, config=config
+    )
