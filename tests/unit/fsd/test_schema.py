@@ -243,6 +243,23 @@ def test_sharing_comes_and_goes_with_people_and_files_in_the_database(empty, tmp
     assert len(listing_of(office, bob.who, folder.node)[0]) == 2
 
 
+def test_blobs_of_an_earlier_release_are_found_under_their_roots(empty, tmp_path, clock):
+    schema.upgrade(empty)
+    office = Services(empty, tmp_path / "blobs", clock)
+    alice = office.add("alice")
+    alice.enrol(office, clock())
+    alice.put(office, "large", b"sealed" * 50_000, inline=False)
+    (root,) = office.stored()
+    before = office.path(root)
+    schema.downgrade(empty, "0020")
+    there = tmp_path / "blobs" / root.hex()[:2] / root.hex()
+    there.parent.mkdir(exist_ok=True)
+    before.rename(there)
+    schema.upgrade(empty)
+    assert office.path(root) == there
+    assert office.stored() == [root]
+
+
 def test_files_of_protocol_1_are_refused_and_stay_as_they_are(empty, tmp_path, clock):
     schema.upgrade(empty)
     office = Services(empty, tmp_path / "blobs", clock)
