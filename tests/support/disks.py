@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support import slow_line
+from tests.support.servers import ROOT
+from tests.support.sftp_requests import PLACES
 
 _SKIPPED = "WHAT FULL AND FAILING DISKS DO IS NOT TESTED: mounting one is not allowed here"
 
@@ -31,6 +37,30 @@ def small_disk(folder: Path, mib: int) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextlib.contextmanager
+def slow_disk(folder: Path, *, piece: int = 32 << 10, seconds: float = 0.02) -> Iterator[Path]:
+    """Mount a slow file system at a new folder, by sshfs: 1.6 MB/s at most, and 40 ms a request.
+
+    `piece` bytes take `seconds` in each direction.
+    """
+    server = next((one for one in PLACES if Path(one).exists()), None)
+    if server is None or shutil.which("sshfs") is None:
+        pytest.skip(_SKIPPED)
+    behind = folder.with_name(f"{folder.name}.content")
+    behind.mkdir()
+    folder.mkdir()
+    line = [sys.executable, "-m", slow_line.__name__, server, piece, seconds]
+    words = shlex.join(map(str, line))
+    script = folder.with_name(f"{folder.name}.sh")
+    script.write_text(f"#!/bin/sh\ncd {ROOT}\nexec {words}\n", encoding="utf-8")
+    script.chmod(0o700)
+    _run("sshfs", "-o", f"ssh_command={script}", f"none:{behind}", str(folder))
+    try:
+        yield folder
+    finally:
+        subprocess.run(["fusermount", "-u", "-z", str(folder)], check=True)
 
 
 def fill(folder: Path, leave: int = 0) -> Path:
