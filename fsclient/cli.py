@@ -233,7 +233,9 @@ def main() -> None:
         status = run(app, sys.argv[1:])
     except KeyboardInterrupt:  # a second Ctrl-C while the first one is reported
         status = Interrupted.exit_status
-    except MemoryError:  # not even enough to say so as other errors are said
+    except (MemoryError, SystemError) as error:  # not even enough to say so as other errors are
+        if not lacks_memory(error):
+            raise
         status = FsError.exit_status
         os.write(2, b"fsclient: " + NO_MEMORY.encode() + b"\n")
     _leave(status)

@@ -14,8 +14,14 @@ from fsproto.errors import (
 )
 
 NO_MEMORY = "There is not enough memory."
-_NO_MEMORY_SIGNS = ("can't start new thread", "malloc failure")
-"""Words of errors that have no class of their own: of Python's threads, and of OpenSSL."""
+_NO_MEMORY_SIGNS = (
+    "can't start new thread",
+    "malloc failure",
+    "failed to map segment",
+    "error return without exception set",
+)
+"""Words of errors that have no class of their own: of Python's threads, of OpenSSL, of the loader
+of libraries, and of Python itself where it had no memory to make the error."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """On a file system that cannot lock files."""

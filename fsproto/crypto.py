@@ -32,12 +32,27 @@ KEM_PUBLIC_SIZE = 1184
 KEM_CIPHERTEXT_SIZE = 1088
 
 
+_MOST_NEEDED = 1 << 20
+"""Bytes; more than any one operation takes."""
 _PSS = padding.PSS(padding.MGF1(hashes.SHA256()), hashes.SHA256.digest_size)
 _OAEP = padding.OAEP(padding.MGF1(hashes.SHA256()), hashes.SHA256(), None)
 
 
 class CryptoError(Exception):
     """A value did not open, verify or parse; the caller turns this into its own error."""
+
+
+def _failed(what: str) -> CryptoError | MemoryError:
+    """Return the error of a library call that failed; `MemoryError` if too little memory is left.
+
+    OpenSSL needs memory for nearly everything, and without it the library says what it says of a
+    wrong signature or of a key of a wrong length. That must not become an alarm.
+    """
+    try:
+        bytearray(_MOST_NEEDED)
+    except MemoryError as short:
+        return short
+    return CryptoError(what)
 
 
 def sha256(first: Bytes, *more: Bytes) -> bytes:
@@ -131,14 +146,14 @@ class Aead:
         try:
             self._gcm.decrypt_into(nonce, sealed, associated_data, out)
         except InvalidTag:
-            raise CryptoError("authentication failed") from None
+            raise _failed("authentication failed") from None
 
     def open(self, nonce: bytes, sealed: Bytes, associated_data: bytes = b"") -> bytes:
         """Return the plaintext; `CryptoError` if key, nonce, ciphertext or data do not match."""
         try:
             return self._gcm.decrypt(nonce, sealed, associated_data)
         except InvalidTag:
-            raise CryptoError("authentication failed") from None
+            raise _failed("authentication failed") from None
 
 
 class SigningKey:
@@ -189,7 +204,7 @@ def verify(public: bytes, signature: bytes, *parts: bytes) -> None:
     try:
         ed25519.Ed25519PublicKey.from_public_bytes(public).verify(signature, b"".join(parts))
     except (InvalidSignature, ValueError):
-        raise CryptoError("the signature does not verify") from None
+        raise _failed("the signature does not verify") from None
 
 
 class X25519:
@@ -205,15 +220,18 @@ class X25519:
         try:
             return self._key.exchange(x25519.X25519PublicKey.from_public_bytes(peer))
         except ValueError:
-            raise CryptoError("not a usable X25519 public key") from None
+            raise _failed("not a usable X25519 public key") from None
 
 
 class KemKey:
     """An ML-KEM-768 private key (FIPS 203)."""
 
     def __init__(self, seed: bytes) -> None:
-        """Take `seed`: 64 random bytes (d then z)."""
-        self._key = mlkem.MLKEM768PrivateKey.from_seed_bytes(seed)
+        """Take `seed`: 64 random bytes (d then z); `CryptoError` for another length."""
+        try:
+            self._key = mlkem.MLKEM768PrivateKey.from_seed_bytes(seed)
+        except ValueError:
+            raise _failed("not an ML-KEM-768 seed") from None
         self.seed = seed
         self.public: bytes = self._key.public_key().public_bytes_raw()
 
@@ -222,7 +240,7 @@ class KemKey:
         try:
             return self._key.decapsulate(ciphertext)
         except ValueError:
-            raise CryptoError("not an ML-KEM-768 ciphertext") from None
+            raise _failed("not an ML-KEM-768 ciphertext") from None
 
 
 def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
@@ -230,7 +248,7 @@ def kem_encapsulate(public: bytes) -> tuple[bytes, bytes]:
     try:
         return mlkem.MLKEM768PublicKey.from_public_bytes(public).encapsulate()
     except ValueError:
-        raise CryptoError("not an ML-KEM-768 public key") from None
+        raise _failed("not an ML-KEM-768 public key") from None
 
 
 def check_kem(public: bytes) -> None:
@@ -238,7 +256,7 @@ def check_kem(public: bytes) -> None:
     try:
         mlkem.MLKEM768PublicKey.from_public_bytes(public)
     except ValueError:
-        raise CryptoError("not an ML-KEM-768 public key") from None
+        raise _failed("not an ML-KEM-768 public key") from None
 
 
 class RsaKey:
@@ -255,7 +273,7 @@ class RsaKey:
                 der, None, unsafe_skip_rsa_key_validation=intact
             )
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise CryptoError("not a private key") from None
+            raise _failed("not a private key") from None
         if not isinstance(key, rsa.RSAPrivateKey) or key.key_size != RSA_BITS:
             raise CryptoError("not an RSA-3072 private key")
         self._key = key
@@ -282,7 +300,7 @@ class RsaKey:
         try:
             return self._key.decrypt(ciphertext, _OAEP)
         except ValueError:
-            raise CryptoError("not sealed to this key") from None
+            raise _failed("not sealed to this key") from None
 
     def sign(self, *parts: bytes) -> bytes:
         """Return the 384-byte RSA-PSS signature (SHA-256, salt of 32 bytes) over the parts."""
@@ -294,7 +312,7 @@ def rsa_verify(spki: bytes, signature: bytes, *parts: bytes) -> None:
     try:
         _rsa_public(spki).verify(signature, b"".join(parts), _PSS, hashes.SHA256())
     except (InvalidSignature, ValueError):
-        raise CryptoError("the signature does not verify") from None
+        raise _failed("the signature does not verify") from None
 
 
 def rsa_seal(spki: bytes, secret: bytes) -> bytes:
@@ -302,7 +320,7 @@ def rsa_seal(spki: bytes, secret: bytes) -> bytes:
     try:
         return _rsa_public(spki).encrypt(secret, _OAEP)
     except ValueError:
-        raise CryptoError("not a public key") from None
+        raise _failed("not a public key") from None
 
 
 def check_rsa(spki: bytes) -> None:
@@ -314,7 +332,7 @@ def _rsa_public(spki: bytes) -> rsa.RSAPublicKey:
     try:
         key = serialization.load_der_public_key(spki)
     except (ValueError, UnsupportedAlgorithm):
-        raise CryptoError("not a public key") from None
+        raise _failed("not a public key") from None
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size != RSA_BITS:
         raise CryptoError("not an RSA-3072 public key")
     encoded = key.public_bytes(
@@ -338,7 +356,7 @@ def ssh_public_key(line: bytes) -> tuple[str, int]:
     try:
         key = serialization.load_ssh_public_key(line)
     except (ValueError, UnsupportedAlgorithm):
-        raise CryptoError("not a usable SSH public key") from None
+        raise _failed("not a usable SSH public key") from None
     match key:
         case ed25519.Ed25519PublicKey():
             return "ed25519", 256
@@ -364,7 +382,7 @@ def ssh_public(private: bytes) -> bytes:
     try:
         key = serialization.load_ssh_private_key(private, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise CryptoError("not a private key of SSH") from None
+        raise _failed("not a private key of SSH") from None
     line = key.public_key().public_bytes(
         serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH
     )

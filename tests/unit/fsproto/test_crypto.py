@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import resource
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -10,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from fsproto import crypto
 from fsproto.crypto import CryptoError
+from tests.support.confined import in_child
 from tests.support.fixed_keys import rsa_key, stretch
 
 h = bytes.fromhex
@@ -227,3 +233,44 @@ def test_argon2id_is_that_of_the_reference_implementation():
 
 def test_a_fingerprint_is_written_as_openssh_does():
     assert crypto.fingerprint(b"") == "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU"
+
+
+def without_memory(act: Callable[[], object]) -> str:
+    """Return the name of the error of `act` when no more memory can be had; empty: none."""
+    vm_data = next(
+        line for line in Path("/proc/self/status").read_text().splitlines() if "VmData" in line
+    )
+    used = int(vm_data.split()[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_DATA, (used, used))
+    held, size = [], 1 << 20
+    while size >= 16:
+        try:
+            held.append(bytearray(size))
+        except MemoryError:
+            size //= 2
+    try:
+        act()
+    except Exception as error:  # noqa: BLE001 - compared by the test
+        name = type(error).__name__
+        held.clear()
+        return name
+    return ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA covers all memory on Linux alone")
+def test_a_lack_of_memory_is_not_said_to_be_a_wrong_key():
+    seed = bytes(range(crypto.KEM_SEED_SIZE))
+    public = crypto.KemKey(seed).public
+    acts: list[Callable[[], object]] = [
+        lambda: crypto.KemKey(seed),
+        lambda: crypto.check_kem(public),
+        lambda: crypto.kem_encapsulate(public),
+    ]
+    found = [in_child(lambda: None, partial(without_memory, act)) for act in acts]
+    assert found == ["MemoryError"] * len(acts)
+
+
+def test_a_kem_seed_of_another_length_is_refused():
+    for length in (0, 63, 65):
+        with pytest.raises(crypto.CryptoError):
+            crypto.KemKey(bytes(length))
