@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from fsclient.profile_errors import profile_errors
 from fsclient.profile_use import is_used, used_alone
 from fsclient.transfer.local.trash import trashed
 from fskit.clock import now_ms
+from fskit.files import remove_tree
 from fskit.text import count_text, size_text
 from fsproto.errors import ExistsError, IntegrityError, NotAllowedError, NotFoundError
 from fsproto.names import for_terminal
@@ -136,7 +136,7 @@ class Profiles:
                     folder.replace(hidden)
         for left in self._all.glob(f".{name}{_REMOVED}*"):  # also of an interrupted removal
             with profile_errors(left):
-                shutil.rmtree(left)
+                remove_tree(left)
 
     def _existing(self, name: str) -> Profile:
         profile = Profile(self._home, name)

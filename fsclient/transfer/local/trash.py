@@ -17,7 +17,7 @@ from itertools import count
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fskit.files import make_folders
+from fskit.files import everything_below, make_folders
 from fsproto.values import Value
 
 KEPT_S = 30 * 86_400
@@ -83,11 +83,12 @@ def trashed(folder: Path, before_s: float | None = None) -> list[TrashedFile]:
         if before_s is not None and moved_s >= before_s:
             continue
         with local_errors(made):
-            for top, _, names in os.walk(made, onerror=_raise):
-                for name in sorted(names):
-                    path = Path(top, name)
+            for entry in everything_below(made):
+                if not entry.is_dir(follow_symlinks=False):
+                    path = Path(entry.path)
                     relative = path.relative_to(made).as_posix()
-                    found.append(TrashedFile(path, relative, path.lstat().st_size, moved_s))
+                    size = entry.stat(follow_symlinks=False).st_size
+                    found.append(TrashedFile(path, relative, size, moved_s))
     return sorted(found, key=lambda one: (one.moved_s, one.path))
 
 
@@ -128,7 +129,3 @@ def _made_folders(folder: Path) -> Iterator[tuple[Path, float]]:
                 yield path, float(calendar.timegm(time.strptime(named[1], _FORM)))
             except ValueError:  # a month 13
                 continue
-
-
-def _raise(error: OSError) -> None:
-    raise error

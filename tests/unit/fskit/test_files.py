@@ -10,6 +10,9 @@ import pytest
 
 from fskit import files
 
+DEEP = 1500
+"""More than the calls that Python nests."""
+
 
 def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
@@ -120,3 +123,21 @@ def test_a_process_that_is_killed_frees_its_lock(tmp_path):
             holder.send_signal(signal.SIGKILL)
             holder.wait()
             files.lock(file.fileno())
+
+
+def test_a_tree_of_any_depth_is_walked_and_removed(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_bytes(b"kept")
+    top = tmp_path / "top"
+    deep = top.joinpath(*["d"] * DEEP)
+    files.make_folders(deep)
+    (deep / "file").write_bytes(b"deep")
+    (top / "link").symlink_to(outside)
+    below = [os.path.relpath(entry.path, top) for entry in files.everything_below(top)]
+    depths = [one.count(os.sep) for one in below if one.endswith("d")]
+    assert depths == list(range(DEEP))
+    assert len(below) == DEEP + 2
+    files.remove_tree(top)
+    assert list(tmp_path.iterdir()) == [outside]
+    assert (outside / "kept").read_bytes() == b"kept"
