@@ -402,7 +402,7 @@ def is_profile_name(name: str) -> bool:
 def make_private_folder(path: Path) -> None:
     """Create a folder that only the user can open, and the missing folders above it."""
     for folder in reversed([path, *path.parents]):
-        if not folder.exists():
+        if not folder.is_dir():
             folder.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
 

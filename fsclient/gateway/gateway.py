@@ -17,6 +17,7 @@ from fsclient.gateway.listen import Place, listen, place_of, remove
 from fsclient.gateway.server import GatewayServer
 from fsclient.gateway.session_pool import SessionFactory, SessionPool
 from fsclient.gateway.staging import sweep
+from fsclient.profile_errors import profile_errors
 from fskit.descriptors import raise_limit
 
 
@@ -58,9 +59,7 @@ def running(
             )
             backend = Backend.build(sessions, keys.staging, app.ui, read_only=read_only)
             server = GatewayServer(backend, keys, listener)
-            folder = (
-                Path(tempfile.mkdtemp(prefix="aside-", dir=keys.folder)) if aside else keys.folder
-            )
+            folder = _aside(keys.folder) if aside else keys.folder
             files = ConfigFiles(folder)
             files.write(keys, user, server.address)
         except BaseException:
@@ -75,3 +74,9 @@ def running(
             sessions.close()
             if aside:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    """Return a new folder for the configuration files of one more gateway."""
+    with profile_errors(folder):
+        return Path(tempfile.mkdtemp(prefix="aside-", dir=folder))

@@ -16,8 +16,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsclient.local_errors import local_errors
 from fsclient.profile import make_private_folder, write_private
+from fsclient.profile_errors import profile_errors
 from fsproto import crypto
 
 ALIAS = "fs-gateway"
@@ -62,9 +62,9 @@ class GatewayKeys:
 def ensure_keys(profile_folder: Path) -> GatewayKeys:
     """Return the keys of a profile; generate them if they do not exist."""
     keys = GatewayKeys(profile_folder / "gateway")
-    with local_errors(keys.folder):
-        make_private_folder(keys.folder)
-        make_private_folder(keys.staging)
+    for folder in (keys.folder, keys.staging):
+        with profile_errors(folder):
+            make_private_folder(folder)
     _ensure(keys.host_key, keys.host_public)
     _ensure(keys.client_key, keys.client_public)
     return keys
@@ -72,7 +72,7 @@ def ensure_keys(profile_folder: Path) -> GatewayKeys:
 
 def public_blob(path: Path) -> bytes:
     """Return the bytes of a public key that a `.pub` file holds."""
-    with local_errors(path):
+    with profile_errors(path):
         return base64.b64decode(path.read_text("ascii").split()[1])
 
 
@@ -82,7 +82,7 @@ def fingerprint(path: Path) -> str:
 
 
 def _ensure(private: Path, public: Path) -> None:
-    with local_errors(private):
+    with profile_errors(private):
         if private.exists() and public.exists():
             return
     key = crypto.SigningKey(os.urandom(crypto.KEY_SIZE))
