@@ -37,12 +37,16 @@ $(STAMP): requirements-dev.lock pyproject.toml scripts/bootstrap
 demo: $(STAMP) # Run a demo: a server, two users, and files the server cannot read
 	@$(BIN)/python scripts/demo.py
 
-# The tests run even if lint fails, so that one run reports everything; the output of pytest comes last.
+# Lint runs beside the tests, on the CPU time that they leave: many of them wait. The run of pytest shows its
+# output before its own summary, which comes last (tests/conftest.py). Both run to the end whichever fails.
 .PHONY: test
-test: $(STAMP) # Run lint, then all tests
-	@lint=0; $(MAKE) --no-print-directory lint || lint=$$?; \
-	[ $$lint -eq 0 ] || echo 'LINT FAILED (see above); running the tests anyway.' >&2; \
-	$(MAKE) --no-print-directory unit && exit $$lint
+test: $(STAMP) # Run lint and all tests
+	@log=$$(mktemp -d); trap 'rm -rf "$$log"' EXIT; trap 'exit 130' INT; trap 'exit 143' TERM; \
+	{ nice $(MAKE) --no-print-directory lint >"$$log/lint" 2>&1; echo $$? >"$$log/new"; \
+		mv "$$log/new" "$$log/status"; } 2>/dev/null & \
+	tests=0; FS_LINT="$$log" $(MAKE) --no-print-directory unit || tests=$$?; \
+	wait; [ -e "$$log/shown" ] || cat "$$log/lint" >&2; \
+	[ "$$(cat "$$log/status")" = 0 ] && exit $$tests
 
 .PHONY: lint
 lint: $(STAMP) # Check style, formatting, types and import rules

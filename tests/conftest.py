@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,6 +46,8 @@ sys.dont_write_bytecode = False
 
 share_compiled_sql()
 
+_LINT = os.environ.pop("FS_LINT", "")
+"""The folder with the output of lint, which `make test` runs beside the tests."""
 TIER = os.environ.get("FS_TESTS", "test")
 """`test`: both databases where the tested SQL differs; `soak`: all on both, at full count."""
 _EXAMPLES = {"test": 25, "soak": 1000}
@@ -67,11 +72,66 @@ def examples(in_test: int) -> int:
 
 
 KINDS = ("sqlite", "postgresql")
+_TESTS = Path(__file__).resolve().parent
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests first that take long, so that none of them is the last one to end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only `soak` runs; run the tests first that take long, so that none ends last.
+
+    `soak` marks a test of which the tier `test` has a cheaper one, `cases(n)` a test of which it
+    runs n cases, spread evenly.
+    """
+    if TIER != "soak":
+        kept = _without_what_soak_runs(items)
+        config.hook.pytest_deselected(items=[one for one in items if one not in kept])
+        items[:] = kept
     items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
+def _without_what_soak_runs(items: list[pytest.Item]) -> dict[pytest.Item, None]:
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("soak") is None:
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    kept: dict[pytest.Item, None] = {}
+    for of_one_test in cases.values():
+        mark = of_one_test[0].get_closest_marker("cases")
+        most = min(mark.args[0], len(of_one_test)) if mark else len(of_one_test)
+        for number in range(most):
+            at = (len(of_one_test) - 1) * number // max(1, most - 1)
+            kept[of_one_test[at]] = None
+    return kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Collect without garbage collection: what is imported and collected stays."""
+    gc.disable()
+    try:
+        _import_all_from_different_places(session.config)
+        return (yield)
+    finally:
+        gc.enable()
+
+
+def _import_all_from_different_places(config: pytest.Config) -> None:
+    """In a worker of a whole run, import the test modules, starting at another one than the others.
+
+    The first to import a module compiles it for all. All workers start at the same time: in the
+    same order, each would compile every module of a fresh clone.
+    """
+    worker = getattr(config, "workerinput", None)
+    if worker is None or [Path(one).resolve() for one in config.args] != [_TESTS]:
+        return
+    names = [".".join(one.with_suffix("").parts) for one in _modules()]
+    start = len(names) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for name in names[start:] + names[:start]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # the collection reports it
+            importlib.import_module(name)
+
+
+def _modules() -> list[Path]:
+    return sorted(one.relative_to(_TESTS.parent) for one in _TESTS.rglob("test_*.py"))
 
 
 def pytest_collection_finish() -> None:
@@ -82,6 +142,19 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: pytest.ExitCode
+) -> None:
+    """Wait for lint and show its output; the makefile does so if this run was interrupted."""
+    if _LINT and exitstatus in {pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED}:
+        status = Path(_LINT, "status")
+        while not status.exists():
+            time.sleep(0.1)
+        terminalreporter.section("lint" if int(status.read_text()) == 0 else "LINT FAILED")
+        terminalreporter.write(Path(_LINT, "lint").read_text())
+        Path(_LINT, "shown").touch()
 
 
 @pytest.hookimpl(optionalhook=True)

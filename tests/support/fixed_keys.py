@@ -43,7 +43,7 @@ def stretch(seed: str, length: int) -> bytes:
 @cache
 def rsa_key(name: str) -> crypto.RsaKey:
     """Return the stored RSA key of that name: `host`, `other-host`, `alice` or `bob`."""
-    return crypto.RsaKey(bytes.fromhex(vectors.named("keys", name)["pkcs8"]))
+    return crypto.RsaKey(bytes.fromhex(vectors.named("keys", name)["pkcs8"]), intact=True)
 
 
 def host_key() -> crypto.RsaKey:
