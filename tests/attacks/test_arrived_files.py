@@ -86,6 +86,7 @@ def stopped(
     return ran.status, ran.err
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("verb", ["put", "sync"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_arrived_files_are_kept_when_the_client_is_terminated(
@@ -96,6 +97,7 @@ def test_arrived_files_are_kept_when_the_client_is_terminated(
     assert "Storing what has arrived" in err
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("verb", ["put", "sync"])
 def test_what_has_arrived_is_kept_without_resuming_too(
     world: World, alice: Person, verb: str
@@ -121,6 +123,7 @@ def _due_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch, "FLUSH_AFTER_S", 0.0)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.usefixtures("_due_at_once")
 @pytest.mark.parametrize("verb", ["put", "sync"])
 def test_each_file_is_committed_when_its_time_has_come(
@@ -150,6 +153,7 @@ def test_small_files_do_not_wait_for_the_end_of_a_large_one(
     assert alice.cat("many/f5") == b"small"
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("verb", ["put", "sync"])
 def test_arrived_files_are_kept_when_the_quota_is_used_up(
     world: World, alice: Person, verb: str

@@ -121,6 +121,7 @@ def is_steady(pid: int) -> bool:
     return abs(memory_mib(pid) - before) < 0.25
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_waits_for_slow_clients_is_not_held_in_memory(world: World, attack: Attack) -> None:
     options = {
@@ -148,6 +149,7 @@ def test_what_waits_for_slow_clients_is_not_held_in_memory(world: World, attack:
         assert world.alice.cat("notes.txt") == NOTES
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("requests", [None, 46], ids=["default", "as of six users"])
 def test_small_files_that_are_not_read_take_little_memory(
     world: World, requests: int | None

@@ -218,6 +218,7 @@ def junk_history() -> Iterator[Message]:
     )
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("asked", "parts", "command"),
     [

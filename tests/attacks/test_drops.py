@@ -99,6 +99,7 @@ def test_a_login_gets_a_notice_of_new_drops(world, liar):
 # --- lies
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "how",
     [
@@ -144,6 +145,7 @@ def test_the_content_of_another_drop_is_refused(world, liar, size):
     assert world.alice.cat("inbox/a") == stretch("1", size)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "how",
     [
@@ -165,6 +167,7 @@ def test_changed_content_of_a_drop_is_refused(world, liar, how):
     assert world.alice.cat("inbox/large.bin") == LARGE
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "how",
     [
@@ -182,6 +185,7 @@ def test_size_root_and_salt_are_those_of_the_note(world, liar, how):
     assert refused(world.alice) == 1
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("field", ["wrapped", "note"])
 @pytest.mark.parametrize("at", [0, 384, -1])
 def test_a_changed_drop_is_refused(world, liar, field, at):

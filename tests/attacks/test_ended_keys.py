@@ -166,6 +166,7 @@ def test_an_ended_key_signs_no_top_of_a_share(
         person.run("cat", "alice:reports/q1.txt").fails(7)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["reports", "deep", "archive"])
 def test_an_ended_key_signs_no_folder_that_was_looked_at_since(
     team: World, server: HostileServer, thief: Thief, name: str
@@ -177,6 +178,7 @@ def test_an_ended_key_signs_no_folder_that_was_looked_at_since(
     alice.run("ls", str(folder.path)).fails(7)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["reports", "deep", "archive"])
 def test_an_ended_key_signs_nothing_in_a_tree_that_was_renewed(
     team: World, server: HostileServer, thief: Thief, name: str, tmp_path: Path

@@ -107,6 +107,7 @@ def check_up(alice: Person) -> None:
         assert alice.cat(f"many/{name}") == content
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("verb", ["sync", "put"])
 @pytest.mark.parametrize("at", [1, 7, 3 * COUNT])
 def test_a_secret_file_renews_the_session_of_an_upload(
@@ -132,6 +133,7 @@ def test_a_secret_file_renews_the_session_of_a_download(
         assert (target / name).read_bytes() == content
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(("kind", "at"), [(GetDrops, 1), (Download, 3), (RemoveDrops, 3)])
 def test_a_secret_file_renews_the_session_that_accepts_drops(
     alice: Person, world: World, liar: HostileServer, secret: Path, kind: type, at: int
@@ -167,6 +169,7 @@ def test_without_a_code_the_accepted_drops_stay_accepted(
     assert names(alice) == sorted(FILES)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("way", ["put", "sync", "get", "sync --down", "cat"])
 def test_without_a_code_a_transfer_ends_with_one_message_and_one_refused_login(
     alice: Person, world: World, liar: HostileServer, way: str

@@ -321,6 +321,7 @@ COMMANDS: dict[str, Callable[[World], list[str | Path]]] = {
 }
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("full", [True, False], ids=["full", "read-only"])
 def test_a_profile_that_cannot_be_written_ends_a_command_with_one_sentence_and_loses_nothing(

@@ -66,6 +66,7 @@ BAD_NAMES = [
 """The last name is not in normal form."""
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_a_name_that_leads_out_or_drives_a_terminal_is_refused(world, liar, name):
     before = json.loads(world.alice.run("--json", "ls", "/").succeeds())
@@ -78,6 +79,7 @@ def test_a_name_that_leads_out_or_drives_a_terminal_is_refused(world, liar, name
     assert json.loads(world.alice.run("--json", "ls", "/").succeeds()) == before
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "changes",
     [

@@ -73,6 +73,7 @@ def writes(person: Person, *paths: str) -> None:
         person.run("put", person.write("new", path.encode()), path).succeeds()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("versions", [1, 2, 5])
 def test_branches_of_two_people_are_never_joined(
     team: World, branches: Branches, versions: int
@@ -200,6 +201,7 @@ def _endless(answer: Lineage) -> Lineage:
     return replace(answer, more=True)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("lie", [_no_hash, _one_less, _one_more, _cut, _another, _turned, _endless])
 def test_a_broken_absent_or_endless_proof_is_refused(
     team: World, server: HostileServer, lie: Callable[[Lineage], Lineage]

@@ -77,6 +77,7 @@ def local(person: Person, name: str) -> Path:
     return person.folder / name
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_entry_that_does_not_open_is_named_and_its_neighbours_are_shown(
     kinds: World, kind: str

@@ -207,6 +207,7 @@ def test_paths_lead_nowhere_else(raw):
     assert (fields.u32(), fields.text()) == (1, "/")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", [b"x" * 65536, b"\xff\xfe", b"a\0b", b"\x1b[2J"], ids=len)
 def test_names_that_cannot_be_are_refused_in_a_sentence(raw, name):
     for kind, rest in (

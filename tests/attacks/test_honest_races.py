@@ -66,6 +66,7 @@ STRIKE = ("unshare", "reports", "carol")
 PUT = "alice:reports/deep/x.txt"
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [1, 2, 3, 6, 8, 14])
 def test_two_devices_strike_two_people_out(
     team: World, honest: ForkingServer, phone: Person, at: int
@@ -111,6 +112,7 @@ def test_the_owner_rotates_the_keys_while_a_member_writes(
     goes_on(honest, at, inner, outer)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(("command", "at"), [("doctor", 1), ("doctor", 4), ("sync", 3), ("mv", 3)])
 def test_the_owner_rotates_the_keys_while_a_member_looks(
     team: World, honest: ForkingServer, command: str, at: int
@@ -125,6 +127,7 @@ def test_the_owner_rotates_the_keys_while_a_member_looks(
     goes_on(honest, at, inner, runs(bob, *given))
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [5, 8, 11, 12])
 def test_a_member_writes_while_the_owner_rotates_the_keys(
     team: World, honest: ForkingServer, at: int
@@ -161,6 +164,7 @@ def nested(team: World, honest: ForkingServer) -> World:
     return team
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("rotates", [False, True])
 @pytest.mark.parametrize(
     ("path", "at"), [("reports/deep", 8), ("reports/deep", 9), ("reports", 14), ("reports", 15)]
@@ -186,6 +190,7 @@ def test_a_writer_writes_while_the_owner_removes_another_member_of_a_share_in_a_
     assert nested.alice.cat("reports/deep/x") == b"x"
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("command", "at"), [("doctor", 2), ("doctor", 3), ("ls", 1), ("put", 3), ("mv", 3), ("mv", 4)]
 )
@@ -207,6 +212,7 @@ def test_a_member_gives_a_command_while_the_access_of_this_member_ends(
     bob.run(*given).fails(5, 6)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("at", [2, 5, 6])
 @pytest.mark.parametrize("verb", ["mv", "put", "ls", "sync"])
 def test_a_share_is_taken_away_while_a_member_uses_it(
@@ -226,6 +232,7 @@ def test_a_share_is_taken_away_while_a_member_uses_it(
     assert done.status in (0, 5, 6, 8), done
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [3, 6, 9])
 @pytest.mark.parametrize("verb", ["mv", "unshare", "share"])
 def test_a_member_writes_while_the_owner_moves_or_re_keys_the_folder(
@@ -255,6 +262,7 @@ def test_a_member_writes_while_the_owner_moves_or_re_keys_the_folder(
     assert alice.run("ls", "reports").status == 0
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [2, 3, 4])
 @pytest.mark.parametrize("verb", ["find", "du", "sync"])
 def test_two_folders_change_places_while_they_are_listed(
@@ -287,6 +295,7 @@ def writers(team: World, honest: ForkingServer) -> World:
     return team
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("verb", "at"),
     [
@@ -323,6 +332,7 @@ def test_a_folder_is_moved_to_other_writers_who_write_there_while_it_is_used(
     alice.run("find", "/").succeeds()
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [1, 3, 5, 6])
 @pytest.mark.parametrize("outer", ["share", "mv"])
 def test_a_folder_is_shared_and_moved_to_other_writers_at_once(
@@ -359,6 +369,7 @@ def test_a_member_writes_while_another_program_of_the_profile_compares(
     assert goes_on(honest, at, inner, runs(carol, "doctor", "alice:")).status == 0
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [10, 11, 12, 13])
 def test_a_folder_is_moved_while_the_folders_around_it_take_new_keys(
     team: World, honest: ForkingServer, phone: Person, at: int

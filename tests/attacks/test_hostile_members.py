@@ -382,6 +382,7 @@ FIRST_NS, LAST_NS, OLD_NS = -(1 << 63), (1 << 63) - 1, -62_000_000_000
 """The first time that metadata can hold, in the year 1677; the last, in 2262; and one in 1969."""
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("time_ms", "mtime_ns"), [(0, FIRST_NS), (1 << 62, OLD_NS), ((1 << 63) - 1, LAST_NS)]
 )

@@ -91,6 +91,7 @@ def loses_nothing(pair: Pair) -> None:
     assert have["new"] == have["new below"] == LATER
 
 
+@pytest.mark.cases(1)
 def test_a_two_way_sync_removes_nothing_on_a_branch_that_was_accepted(
     pair: Pair, on_branch: HostileServer
 ) -> None:
@@ -101,6 +102,7 @@ def test_a_two_way_sync_removes_nothing_on_a_branch_that_was_accepted(
     loses_nothing(pair)
 
 
+@pytest.mark.cases(1)
 def test_a_two_way_sync_removes_nothing_if_the_memory_of_versions_is_lost(
     pair: Pair, on_branch: HostileServer
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_two_way_sync_removes_nothing_if_the_memory_of_versions_is_lost(
     loses_nothing(pair)
 
 
+@pytest.mark.cases(1)
 def test_of_two_branches_with_equally_many_versions_none_removes_anything(pair: Pair) -> None:
     with HostileServer(pair.older) as server:
         pair.world.meet(server.address)
@@ -118,6 +121,7 @@ def test_of_two_branches_with_equally_many_versions_none_removes_anything(pair: 
         loses_nothing(pair)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("way", [("--down", "--delete"), ("--down",), ("--delete",), ()])
 def test_a_sync_of_one_way_keeps_what_a_branch_lacks(
     pair: Pair, on_branch: HostileServer, way: tuple[str, ...]
@@ -130,6 +134,7 @@ def test_a_sync_of_one_way_keeps_what_a_branch_lacks(
     assert have.count(LATER) == 3, have
 
 
+@pytest.mark.cases(1)
 def test_the_next_syncs_on_the_accepted_branch_are_as_usual(
     pair: Pair, on_branch: HostileServer
 ) -> None:
@@ -185,6 +190,7 @@ def test_nothing_is_replaced_because_one_of_two_shares_with_one_name_is_hidden(
         assert {path: path.read_bytes() for path in here.rglob("q1.txt")} == had
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("at", [1, 2, 3, 5])
 @pytest.mark.parametrize("way", [("--down", "--delete"), ("--two-way", "--max-delete", "100%")])
 def test_nothing_is_removed_because_a_share_is_taken_away_in_the_middle(

@@ -207,6 +207,7 @@ def test_a_signature_with_anothers_key_is_refused(
 # --- versions out of order
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -234,6 +235,7 @@ def test_a_manifest_must_follow_the_one_before_it(
     assert alice.refusal(forger.put(home, "notes.txt", before, **changes)) == code
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     ("changes", "code"),
     [
@@ -343,6 +345,7 @@ def test_content_belongs_to_one_file(alice: RawClient, forger: Forger, places: P
     assert alice.refusal(commit) == "protocol"
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "changes",
     [
@@ -576,6 +579,7 @@ def test_a_record_beyond_the_limit_ends_the_connection(alice: RawClient) -> None
     assert alice.is_ended()
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     "plaintext",
     [

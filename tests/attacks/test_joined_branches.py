@@ -31,6 +31,7 @@ def forked(world: World, tmp_path: Path, more: int) -> tuple[Path, Person]:
     return branch, other
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("more", [0, 1, 4])
 def test_branches_of_two_machines_are_not_joined_at_any_gap(
     world: World, tmp_path: Path, more: int

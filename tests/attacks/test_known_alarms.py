@@ -52,6 +52,7 @@ def restored(
         yield world, other
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("kind", ["one-time password", "recovery code"])
 def test_a_restored_server_uses_up_no_code(restored: tuple[World, Person], kind: str) -> None:
     world, other = restored

@@ -35,6 +35,7 @@ def spliced(other: bytes) -> Callable[[list[bytes]], list[bytes]]:
     return lambda true: [true[0], (piece + true[1])[: len(true[1])], *true[2:]]
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     "how",
     [
@@ -67,6 +68,7 @@ def fetched(how: Callable[[list[bytes]], list[bytes | None]]) -> Lie:
     return Rewrites(Fetched, lambda true: Fetched(how(true.blobs)))
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "how",
     [
@@ -194,6 +196,7 @@ damaged = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("in_memory", [True, False])
 @damaged
 def test_no_copy_is_made_of_content_that_does_not_verify(

@@ -334,6 +334,7 @@ def test_the_tree_of_another_person_is_refused_while_enrolling(
 # --- answers that match no request
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("kind", "command"),
     [
@@ -389,6 +390,7 @@ def test_the_words_of_a_server_cannot_take_over_the_terminal(
     assert len(ran.err) < 2000
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("nothing", "person", "command"),
     [

@@ -83,6 +83,7 @@ def as_file(path: Path) -> None:
     path.write_bytes(Q2)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("name", "become", "shown"),
     [

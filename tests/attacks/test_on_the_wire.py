@@ -69,6 +69,7 @@ def all_is_as_before(world: World, server: HostileServer, name: str, *versions: 
 # --- messages that are damaged
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("to", "number"),
     [

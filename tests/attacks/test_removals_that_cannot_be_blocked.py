@@ -230,6 +230,7 @@ def test_a_member_with_unusable_keys_does_not_block_the_removal_of_another(
     assert "carol" in alice.run("share", "archive", "carol").fails(7)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("command", "times"),
     [(["share", "reports", "carol"], 2), (["unshare", "archive", "carol"], 1), (["shares"], 1)],

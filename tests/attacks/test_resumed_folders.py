@@ -129,6 +129,7 @@ def test_a_file_from_before_the_command_is_replaced(alice: Person, liar: Hostile
     assert remote(alice, "box") == {**FILES, "first.bin": OTHER}
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("way", ["after it ended", "after a day", "in another place", "not kept"])
 def test_another_command_means_what_it_says(
     alice: Person, liar: HostileServer, monkeypatch: pytest.MonkeyPatch, way: str

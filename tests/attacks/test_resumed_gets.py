@@ -155,6 +155,7 @@ def linked(path: Path) -> None:
     path.symlink_to(path.with_name("elsewhere"))
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "change",
     [
@@ -249,6 +250,7 @@ class Damages(Lie):
         yield said
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "lie", [Shifts(1), Shifts(-1), Adds(), Damages()], ids=lambda x: type(x).__name__
 )

@@ -179,6 +179,7 @@ CHANGES = {
 }
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("clock_lies", [False, True], ids=["", "with all facts as they were"])
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_file_that_changed_between_the_halves_is_sealed_with_another_key(
@@ -261,6 +262,7 @@ def kept(world: World, liar: HostileServer, witness: Witness, source: Path) -> P
     return path
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("part", range(8))
 def test_a_damaged_journal_is_not_resumed(
     world: World, witness: Witness, source: Path, kept: Path, part: int
@@ -272,6 +274,7 @@ def test_a_damaged_journal_is_not_resumed(
     assert len(witness.salts) == 2
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("left", [0, 3, 40, 200, -1, -33])
 def test_a_truncated_journal_is_not_resumed(
     world: World, witness: Witness, source: Path, kept: Path, left: int
@@ -416,6 +419,7 @@ class SaysItHas(Witness):
         yield said
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("lie", "statuses"),
     [
@@ -509,6 +513,7 @@ class LosesCommits(Lie):
         return honestly(ask)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("done", [True, False], ids=["made", "not made"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_commit_whose_answer_was_lost_is_made_once(

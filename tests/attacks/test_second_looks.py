@@ -65,6 +65,7 @@ def says_something_else(earlier: Found) -> Message:
     return Done()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("command", ["ls", "cat", "put"])
 @pytest.mark.parametrize(
     "falsely",

@@ -101,6 +101,7 @@ HALF_OPEN = {
 }
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("said", HALF_OPEN.values(), ids=HALF_OPEN.keys())
 def test_silent_ssh_connections_are_closed_and_use_few_threads(door, alice, said):
     before = door.threads
@@ -302,6 +303,7 @@ def fill(channel: paramiko.Channel) -> int:
     return sent
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("use", ["fs", "sftp", None])
 def test_what_a_client_sends_without_being_read_is_little(drop_door, tmp_path, use):
     """Channels that nothing reads, or whose reader waits for the rest of a record."""

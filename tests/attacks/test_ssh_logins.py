@@ -70,6 +70,7 @@ SEQUENCES = [
 ]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("first", METHODS)
 def test_no_method_and_no_order_of_methods_gets_past_the_code(door, alice, first):
     right, key = alice.code(), alice.key

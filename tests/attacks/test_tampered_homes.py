@@ -103,6 +103,7 @@ def reordered(data: bytes) -> bytes:
     return data[1 << 20 : 2 << 20] + data[: 1 << 20] + data[2 << 20 :]
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "how",
     [

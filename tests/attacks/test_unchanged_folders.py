@@ -81,6 +81,7 @@ def pair(world: World, liar: HostileServer) -> Pair:
     return Pair(world.alice, liar)
 
 
+@pytest.mark.cases(1)
 @WAYS
 def test_after_a_complete_sync_no_folder_is_listed(pair: Pair, way: tuple[str, ...]) -> None:
     pair.sync(way).succeeds()
@@ -103,6 +104,7 @@ def test_the_sync_that_puts_everything_leaves_nothing_to_list(
     assert not listens.listed
 
 
+@pytest.mark.cases(1)
 @WAYS
 def test_only_the_folder_with_a_remote_change_is_listed(pair: Pair, way: tuple[str, ...]) -> None:
     pair.sync(way).succeeds()
@@ -115,6 +117,7 @@ def test_only_the_folder_with_a_remote_change_is_listed(pair: Pair, way: tuple[s
     assert pair.listed(way) == []
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("way", [UP, BOTH], ids=["up", "both"])
 @pytest.mark.parametrize(
     ("change", "listed"),
@@ -206,6 +209,7 @@ def test_a_folder_is_followed_until_another_client_changes_it(pair: Pair) -> Non
 # --- a server that lies about states
 
 
+@pytest.mark.cases(2)
 @WAYS
 def test_an_old_state_is_an_alarm_and_changes_nothing(pair: Pair, way: tuple[str, ...]) -> None:
     pair.sync(way).succeeds()
@@ -242,6 +246,7 @@ def short(states: list[Signed | None], _: dict[str, TreeNode]) -> list[Signed | 
     return states[1:]
 
 
+@pytest.mark.cases(4)
 @WAYS
 @pytest.mark.parametrize("how", [swapped, forged, short])
 def test_states_that_do_not_verify_are_refused(
@@ -252,6 +257,7 @@ def test_states_that_do_not_verify_are_refused(
     pair.sync(way).fails(7)
 
 
+@pytest.mark.cases(1)
 @WAYS
 def test_a_server_that_shows_no_state_is_asked_for_the_listing(
     pair: Pair, way: tuple[str, ...]

@@ -62,6 +62,7 @@ def put(person: Person, path: str) -> None:
     person.run("put", person.write("new", str(time.monotonic_ns()).encode()), path).succeeds()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("path", ["/", "reports", "reports/deep"])
 def test_a_change_below_a_folder_answers_its_watch(
     world: World, liar: HostileServer, path: str

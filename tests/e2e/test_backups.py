@@ -71,6 +71,7 @@ def test_a_server_is_backed_up_while_it_serves_and_put_back_elsewhere(tmp_path):
         assert "Traceback" not in there.log
 
 
+@pytest.mark.soak
 def test_a_client_that_has_seen_more_reports_a_rollback(tmp_path):
     with RunningServer.start(tmp_path / "home") as server:
         alice = Client(server, "alice", tmp_path / "alice").enrol()

@@ -154,6 +154,7 @@ def test_a_pipe_that_reads_the_start_is_not_held_open(person):
     assert done.text.endswith("The agent has ended.\n")
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_it_starts_with_standard_streams_closed(person, closed):
     script = f"fsclient --quiet agent start {closed}"

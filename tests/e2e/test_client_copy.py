@@ -147,6 +147,7 @@ def test_a_large_file_is_copied_in_a_stream(client, room):
     assert client.cat(f"{room}/three") == LARGE
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("message", [12, 16, 20])
 def test_a_lost_connection_is_made_again(client, room, message):
     client.quick("put", client.write("large", LARGE), f"{room}/").ok()

@@ -55,6 +55,7 @@ CASES = [
 ]
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(("options", "found"), CASES)
 def test_only_what_is_chosen_is_put_got_and_synchronised(client, tree, options, found):
     client.write("rules", b"# few\n- /photos/raw/\n+ photos/*.jpg\n+ docs\n- *\n")

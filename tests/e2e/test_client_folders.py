@@ -168,6 +168,7 @@ def session(client: Client) -> Iterator[Session]:
         yield found
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("size", [10, 3 * MIB])
 @pytest.mark.parametrize("change", ["shrinks", "grows", "is rewritten", "is touched"])
 def test_a_file_that_changes_while_it_is_read_is_not_put_and_the_others_are(client, change, size):
@@ -207,6 +208,7 @@ def test_what_a_get_has_left_behind_is_not_put(client):
     assert client.names(client.room) == [".fs-notes", "big.fs-part"]
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("patterns", "gone"),
     [
@@ -265,6 +267,7 @@ def test_what_is_the_same_is_skipped(client, tree):
     assert (again["files"], again["skipped"]) == (0, 8)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("change", ["content", "time", "mode", "link"])
 def test_what_differs_in_size_time_or_mode_is_not_skipped(client, tree, change):
     (tree / "link").symlink_to("a.txt")

@@ -108,6 +108,7 @@ def test_a_full_quota_is_an_error_and_what_fits_is_there(newcomer):
     assert {name: person.cat(f"tree/{name}") for name in LARGE} == LARGE
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("after", [300_000, 3_000_000, 6_000_000])
 def test_a_lost_connection_is_made_again(client, tree, after):
     cuts = [Cut(To.SERVER, 10_000_000), Cut(To.SERVER, after), Cut(To.SERVER, after)]

@@ -36,6 +36,7 @@ def set_far_time(path: Path, seconds: int) -> None:
     assert int(path.lstat().st_mtime) == seconds
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("year", FAR_TIMES)
 def test_a_time_beyond_the_format_becomes_the_nearest_one(
     client: Client, memory_folder: Path, year: str
@@ -63,6 +64,7 @@ def test_a_time_beyond_the_format_becomes_the_nearest_one(
     client.quick("rm", "-r", remote).ok()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.skipif(not LINUX, reason="files of the Linux kernel")
 @pytest.mark.parametrize(
     "path", ["/proc/version", "/proc/self/status", "/sys/kernel/uevent_seqnum", "/proc/mounts"]
@@ -111,6 +113,7 @@ def nest() -> Iterator[Nest]:
             below.rename(top)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("depth", [500, 1_500])
 def test_a_sync_removes_deeply_nested_local_folders(client: Client, nest: Nest, depth: int):
     client.write("tree/kept", b"kept")
@@ -142,6 +145,7 @@ def test_folders_too_deep_for_a_path_are_one_failure_and_the_rest_is_removed(
     assert sorted(path.name for path in copy.iterdir()) == ["deep", "kept"]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("verb", ["put", "sync"])
 def test_nested_folders_to_put_are_one_failure_and_the_rest_is_put(
     client: Client, nest: Nest, verb: str

@@ -144,6 +144,7 @@ def test_a_short_transfer_draws_nothing(client):
     assert screen.raw == f"put 1 file and 1 folder, 1 B, into {client.room}/\r\n".encode()
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("term", "how"),
     [

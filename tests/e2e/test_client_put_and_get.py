@@ -113,6 +113,7 @@ def test_every_size_comes_back_from_files(client):
     assert {entry["name"]: entry["size"] for entry in listed} == {f"{size}": size for size in SIZES}
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_comes_back_through_pipes(client, size):
     content = stretch(f"size {size}", size)
@@ -218,6 +219,7 @@ def test_one_path_goes_to_the_top_under_its_own_name(client):
     assert client.cat(name) == client.cat(f"/{name}") == client.cat(f"{client.name}:{name}") == b"x"
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("sources", "target", "there"),
     [
@@ -253,6 +255,7 @@ def test_the_current_folder_goes_by_its_own_name(client):
     client.quick("put", "/").fails(USAGE, "no name of its own")
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     ("sources", "target", "there"),
     [

@@ -490,6 +490,7 @@ def test_a_dry_run_says_what_would_be_done_and_does_nothing(swapped, client):
 # --- many, and interrupted
 
 
+@pytest.mark.soak
 def test_more_changes_than_one_commit_holds_in_folders_that_are_there(client):
     for n in range(900):
         client.write(f"tree/{n % 9}/{n}", str(n).encode())
@@ -513,6 +514,7 @@ def test_more_changes_than_one_commit_holds_in_folders_that_are_there(client):
     assert moved(pair.up("--delete")) == moved(pair.down("--delete")) == NOTHING
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("direction", ["up", "down"])
 def test_a_sync_that_was_cut_off_is_run_again(client, direction):
     for n in range(900):

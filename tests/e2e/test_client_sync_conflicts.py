@@ -72,6 +72,7 @@ def other(one: Machine) -> Machine:
 # --- up
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("size", [len(THERE), MIB + 5], ids=["small", "large"])
 def test_an_edit_that_this_machine_never_saw_is_not_replaced(one, other, size):
     edited = stretch("edited", size)
@@ -130,6 +131,7 @@ def test_a_change_through_another_program_counts_too(one):
     assert one.there("a") == THERE
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("options", [(), ("--checksum",)])
 def test_an_edit_that_keeps_size_and_time_is_seen(one, other, options):
     path = one.client.folder / "one/a"
@@ -173,6 +175,7 @@ def test_the_first_sync_with_delete_makes_the_target_like_the_source(client: Cli
 # --- down
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("size", [len(HERE), 5 * MIB], ids=["small", "large"])
 def test_an_edit_that_was_not_sent_is_not_replaced(one, other, size):
     unsent = stretch("unsent", size)

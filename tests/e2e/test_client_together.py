@@ -123,6 +123,7 @@ def put_slowly(session: Session, path: str, source: Interrupting) -> None:
         uploader.close()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 def test_who_comes_second_with_another_name_signs_again_and_sends_nothing_again(client, size):
     mine, theirs, room = stretch("mine", size), stretch("theirs", size), client.room
@@ -138,6 +139,7 @@ def test_who_comes_second_with_another_name_signs_again_and_sends_nothing_again(
     assert client.cat(f"{room}/theirs") == theirs
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("size", [SMALL, LARGE])
 @pytest.mark.parametrize("there", [False, True])
 def test_of_two_writers_of_a_file_the_second_gets_a_conflict_and_keeps_its_data(
@@ -242,6 +244,7 @@ def test_two_who_make_the_same_folders_both_succeed(client):
     assert client.names(f"{client.room}/a/b/c") == ["0", "1"]
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("same", [True, False])
 def test_two_who_put_many_at_once_both_succeed(client, same):
     """Two clients put many files into one folder, or each into a new folder of its own."""

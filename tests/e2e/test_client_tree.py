@@ -86,6 +86,7 @@ def test_ls_gives_json(client, room):
     assert found["d"]["kind"] == "folder"
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "path", ["{}/no", "{}/no/way", "{}/a/", "{}/a/x", "{}/d/x/y", "nobody:", "nobody:x"]
 )
@@ -134,6 +135,7 @@ def test_mkdir_continues_after_a_failure(client, room):
 # --- mv
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("paths", "now"),
     [
@@ -156,6 +158,7 @@ def test_mv_moves_and_renames(client, room, paths, now):
     assert tree(client, room) == now
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("paths", "status", "words"),
     [

@@ -112,6 +112,7 @@ def test_the_same_change_on_both_sides_is_no_conflict(one: Machine, other: Machi
     assert sorted(other.all()) == ["a.txt", "b", "e", "sub", "sub/c", "sub/d"]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("winner", "content"), [("local", HERE), ("remote", THERE), ("newer", THERE)]
 )
@@ -169,6 +170,7 @@ def test_the_first_sync_removes_nothing(one: Machine, client: Client):
     assert set(second.there()) == set(second.all()) >= {"a.txt", "b", "mine", "sub/c", "e"}
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("emptied", ["here", "there", "no folder"])
 def test_nothing_is_removed_if_one_side_has_lost_everything(one: Machine, emptied: str):
     before, there = one.all(), one.there()
@@ -294,6 +296,7 @@ def test_options_that_do_not_go_together(one: Machine):
     one.sync("--max-delete", "half").fails(USAGE, "The limit 'half' of --max-delete")
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("seed", range(3))
 def test_random_edits_on_two_machines_lose_nothing(client: Client, seed: int):
     """What a user wrote is in the end on both machines, unless a user replaced or removed it."""

@@ -99,6 +99,7 @@ MOVES: dict[str, tuple[list[tuple[str, str]], int]] = {
 }
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(("moves", "count"), MOVES.values(), ids=MOVES)
 def test_a_move_is_a_move_on_the_other_side(
     one: Machine, other: Machine, moves: list[tuple[str, str]], count: int
@@ -153,6 +154,7 @@ def one_moves_the_other_edits(one: Machine, other: Machine) -> None:
     other.write("a.txt", b"edited there")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("edit", "expected", "gone"),
     [
@@ -176,6 +178,7 @@ def test_an_edit_of_what_the_other_side_moved_is_kept_at_its_new_place(
     assert gone not in one.all()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("first", [0, 1])
 def test_of_two_different_moves_both_names_stay(one: Machine, other: Machine, first: int) -> None:
     one.move("a.txt", "b.txt")
@@ -191,6 +194,7 @@ def test_of_two_different_moves_both_names_stay(one: Machine, other: Machine, fi
     assert not {"a.txt", "docs"} & one.all().keys()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("first", [0, 1])
 def test_the_same_move_on_both_sides_moves_nothing_twice(
     one: Machine, other: Machine, first: int
@@ -205,6 +209,7 @@ def test_the_same_move_on_both_sides_moves_nothing_twice(
     assert len(one.all()) == len(FILES) + 3
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_name_that_the_other_side_has_taken_makes_a_conflict_copy(
     one: Machine, other: Machine, first: int
@@ -218,6 +223,7 @@ def test_a_name_that_the_other_side_has_taken_makes_a_conflict_copy(
     assert copies == {b"first", b"another file"}
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_move_beats_a_removal(one: Machine, other: Machine, first: int) -> None:
     one.move("docs", "papers")
@@ -231,6 +237,7 @@ def test_a_move_beats_a_removal(one: Machine, other: Machine, first: int) -> Non
     assert one.all()["papers/old/q2"] == b"quarter 2"
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_move_into_a_folder_that_the_other_side_removed_is_kept(
     one: Machine, other: Machine, first: int

@@ -57,6 +57,7 @@ def test_history_shows_each_version_and_its_changes(client, room):
     assert re.fullmatch(rf"1  {TIME}   3  {client.name}  new", lines[3])
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("size", [5, 2_500_000], ids=["small", "large"])
 def test_an_older_version_is_got_under_the_name_of_now(client, room, size):
     put(client, f"{room}/f", b"1" * size)
@@ -92,6 +93,7 @@ def test_the_server_keeps_ten_older_contents_and_says_where_they_end(client, roo
     assert client.quick("cat", "--version", "3", f"{room}/f").ok().out == b"2"
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("size", [5, 2_500_000], ids=["small", "large"])
 def test_an_older_version_becomes_the_newest_and_nothing_is_lost(client, room, size):
     put(client, f"{room}/f", b"1" * size)

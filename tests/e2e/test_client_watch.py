@@ -223,6 +223,7 @@ def test_a_local_folder_that_disappears_removes_nothing(client: Client, local: s
 NO_ROOM = ["unshare", "-Ur", "sh", "-c", 'echo 0 > "$0" && exec "$@"']
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("limit", ["max_inotify_watches", "max_inotify_instances"])
 def test_a_system_without_room_for_another_watch_is_told(
     client: Client, local: str, limit: str

@@ -176,6 +176,7 @@ def test_a_wrong_setting_is_reported_and_the_rest_is_checked(home):
     assert states(doctor(home)[1]) == {"configuration": {"bad"}}
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("off", "state"), [(0, CheckState.FINE), (5_000, CheckState.NOTE), (60_000, CheckState.BAD)]
 )

@@ -177,6 +177,7 @@ def test_sftp(person, mixed, tmp_path):
     assert seconds == OLD_NS // 10**9
 
 
+@pytest.mark.soak
 def test_scp(person, mixed, tmp_path):
     wrapper = tmp_path / "server"
     wrapper.write_text(f"#!/bin/sh\ncd {ROOT} && exec {program(person)}\n")
@@ -185,6 +186,7 @@ def test_scp(person, mixed, tmp_path):
     assert accepted(person, "scp", tmp_path / "own") == files_in(mixed)
 
 
+@pytest.mark.soak
 def test_lftp(person, mixed, tmp_path):
     needed("lftp")
     # lftp gives the program a terminal, and waits busily if another process has it.
@@ -266,6 +268,7 @@ def test_a_program_that_is_killed_leaves_no_drop(person, tmp_path):
     assert person.quick("--json", "inbox").ok().json() == []
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("after", [1, 10, 25])
 def test_a_server_that_is_killed_has_whole_drops_and_no_others(person, tmp_path, after):
     draw = random.Random(after)

@@ -26,7 +26,10 @@ from fsadmin.cli import command as fsadmin
 from fsadmin.context import Admin
 from fsd.store import schema
 from fsd.store.engine import Database
-from tests.support import fixed_keys, light_argon2
+from fsproto import messages
+from fsproto.errors import RemoteProtocolError
+from fsproto.packing import Record, decoder_of
+from tests.support import fixed_keys, light_argon2, ready_schema
 from tests.support.compiled_sql import share_compiled_sql
 from tests.support.programs import FORKED, PROGRAMS, take_terminal
 from tests.support.rsa_pool import RsaPool
@@ -53,8 +56,18 @@ def import_all() -> None:
             importlib.import_module(optional)
 
 
-def compile_sql() -> None:
-    """Have the SQL compiled that most programs use, once for all of them."""
+def make_decoders() -> None:
+    """Make the decoder of each record: that took most of the CPU time of a short command."""
+    with contextlib.suppress(RemoteProtocolError):
+        messages.decode(b"")  # the decoder of all messages
+    kinds: list[type[Record]] = [Record]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+        decoder_of(kind)
+
+
+def prepare_databases() -> None:
+    """Have the SQL compiled that most programs use and the schema made, once for all of them."""
     share_compiled_sql()
     unseen = io.StringIO()
     with (
@@ -65,6 +78,9 @@ def compile_sql() -> None:
         for command in (["add-user", "alice"], ["list-users"], ["show-user", "alice"]):
             arguments = ["--home", f"{folder}/home", *command, "--json"]
             fsadmin.main(arguments, standalone_mode=False, obj=Admin())
+        with contextlib.closing(Database(f"sqlite:///{folder}/schema.db")) as database:
+            schema.upgrade(database)
+        ready_schema.use(Path(folder, "schema.db"))
         with contextlib.closing(Database(f"sqlite:///{folder}/services.db")) as database:
             schema.upgrade(database)
             office = Services(database, Path(folder) / "blobs", Clock())
@@ -196,7 +212,8 @@ def main() -> None:
         pool = RsaPool(Path(sys.argv[2]))
         rsa.generate_private_key = pool.generate
         serialization.load_der_private_key = pool.load
-    compile_sql()
+    make_decoders()
+    prepare_databases()
     # Forks then do not visit or free the objects of these modules, which would copy their pages.
     gc.collect()
     gc.freeze()

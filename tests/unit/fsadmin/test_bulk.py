@@ -382,6 +382,7 @@ def test_one_file_has_the_sheets_of_all_each_on_a_page(admin, file, tmp_path):
         assert single[single.index("<article>") : single.index("</body>")].strip() in everybody
 
 
+@pytest.mark.cases(1)
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 @pytest.mark.parametrize("name", ["anna", "m" * 64])
 def test_each_person_has_one_page_on_paper(tmp_path, name):

@@ -71,6 +71,7 @@ COMMANDS: dict[tuple[str, ...], set[str]] = {
 }
 
 
+@pytest.mark.cases(8)
 @pytest.mark.parametrize("place", ["before", "after"])
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_json_may_stand_before_and_after_a_command(admin, command, place):
@@ -79,6 +80,7 @@ def test_json_may_stand_before_and_after_a_command(admin, command, place):
     assert fields_of(json.loads(out)) == COMMANDS[command]
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_without_json_a_command_speaks_to_people(admin, command):
     status, out, err = admin(*command)
@@ -101,6 +103,7 @@ def test_the_list_in_json_is_an_array_of_people(admin):
     assert all(fields_of(person) == PERSON for person in people)
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize(
     ("command", "status"),
     [

@@ -89,6 +89,7 @@ def test_what_was_done_is_in_the_audit_log(admin):
     assert "group-added" not in of_alice
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize(
     ("command", "status"),
     [

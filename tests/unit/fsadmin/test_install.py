@@ -141,6 +141,7 @@ def test_a_line_that_makes_no_sense_is_completed_by_nothing():
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("program", ["fsd", "fsadmin", "fsclient"])
 def test_the_man_page_names_every_option_and_is_roff(program):
     text = page(program)

@@ -75,6 +75,7 @@ BEHIND = {
 }
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("newer", BEHIND)
 @pytest.mark.parametrize("kind", ["one-time password", "recovery code"])
 def test_a_server_that_is_behind_uses_no_code(office, alice, clock, seen, newer, kind):

@@ -38,6 +38,7 @@ def made(database_url: str, tmp_path: Path, clock: Clock) -> Iterator[tuple[Serv
         yield office, alice
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("revision", ["0006", "0001"])
 def test_on_the_way_up_everybody_is_counted(made, clock, revision):
     office, alice = made

@@ -135,6 +135,7 @@ def test_a_folder_counts_with_all_that_is_in_it(office, alice):
     assert held(office) == (42, 2)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("keep", [KeepPolicy(0, 0), KeepPolicy(1, 1), KeepPolicy()])
 def test_the_count_is_right_whatever_is_kept_and_after_the_janitor(office, clock, keep):
     alice = writer(office, clock, keep)
