@@ -90,7 +90,7 @@ def test_before_the_login_the_server_holds_little(world: World) -> None:
 
 # --- the same answer in the same time
 
-ROUNDS, AT_ONCE = 12, 4
+ROUNDS, AT_ONCE, REPEATS = 12, 4, 6
 
 
 def refusal_time(world: World, server: HostileServer, ask: Login) -> float:
@@ -113,7 +113,8 @@ def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> Non
 
     The tries for the reasons are interleaved. The promise is a common delay: no answer arrives
     before it, and the fastest answers to the reasons differ by less than a quarter of it. A loaded
-    machine only adds to a time: medians would show its load as well.
+    machine only adds to a time: medians would show its load as well, and while the fastest answers
+    differ by more, it is tried again.
     """
     delay = 0.2
     enrol_person_in(world, "carla")
@@ -138,10 +139,14 @@ def test_neither_words_nor_time_tell_why_a_login_is_refused(world: World) -> Non
         def tried(_round: int) -> dict[str, float]:
             return {name: refusal_time(world, server, ask) for name, ask in reasons.items()}
 
-        # The later tries are throttled, which must not be visible either. Clients only wait.
-        with ThreadPoolExecutor(AT_ONCE) as at_once:
-            rounds = list(at_once.map(tried, range(ROUNDS)))
-    fastest = {reason: min(times[reason] for times in rounds) for reason in reasons}
+        rounds: list[dict[str, float]] = []
+        for _ in range(REPEATS):
+            # The later tries are throttled, which must not be visible either. Clients only wait.
+            with ThreadPoolExecutor(AT_ONCE) as at_once:
+                rounds += at_once.map(tried, range(ROUNDS))
+            fastest = {reason: min(times[reason] for times in rounds) for reason in reasons}
+            if max(fastest.values()) - min(fastest.values()) < delay / 4:
+                break
     assert min(fastest.values()) >= delay
     assert max(fastest.values()) - min(fastest.values()) < delay / 4, fastest
 

@@ -91,7 +91,7 @@ def test_an_agent_without_a_usable_answer_is_no_agent(home, how):
         assert key.find() is None
         key.keep(bytes(32))
         key.forget()
-        assert time.monotonic() - started < 3 * WAIT_S + 1
+        assert time.monotonic() - started < 3 * WAIT_S + 20
 
 
 @pytest.mark.parametrize("how", sorted(HOSTILE.keys() - {"no key", "done", "another answer"}))

@@ -306,12 +306,17 @@ def test_neither_words_nor_time_tell_why_a_code_is_refused(door, alice, tmp_path
                 times[reason] = time.monotonic() - asked
         return times
 
-    with ThreadPoolExecutor(4) as at_once:  # most of the time the clients wait for a refusal
-        rounds = list(at_once.map(tried, range(8)))
-    fastest = {reason: min(times[reason] for times in rounds) for reason in reasons}
+    rounds: list[dict[str, float]] = []
+    for _ in range(6):
+        with ThreadPoolExecutor(4) as at_once:  # most of the time the clients wait for a refusal
+            rounds += at_once.map(tried, range(8))
+        # A loaded machine only adds to a time: the fastest answers are compared, and while they
+        # differ by more, it is tried again.
+        fastest = {reason: min(times[reason] for times in rounds) for reason in reasons}
+        if max(fastest.values()) - min(fastest.values()) < REFUSAL_S / 4:
+            break
     assert len(said) == 1
     assert min(fastest.values()) >= REFUSAL_S
-    # A loaded machine only adds to a time, so the fastest answers are compared.
     assert max(fastest.values()) - min(fastest.values()) < REFUSAL_S / 4, fastest
 
 

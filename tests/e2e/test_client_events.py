@@ -128,7 +128,7 @@ def test_a_watch_waits_for_the_server_and_tells_what_it_missed(door, alice):
             alice.write("f", b"x")
             alice.run("put", "f", "a/f").ok()
             events.until(lambda: "changed" in events.out, "the change is printed")
-        assert events.err.count("waits until the server") == 1
+            assert events.err.count("waits until the server") == 1
 
 
 def test_a_watch_says_once_that_its_session_has_ended_and_goes_on_with_the_next(alice):

@@ -139,9 +139,13 @@ def test_what_is_got_is_shown_as_well(client):
 
 def test_a_short_transfer_draws_nothing(client):
     client.write("a", b"a")
-    with Terminal(client, "put", "a", f"{client.room}/") as screen:
-        assert screen.ends() == 0
-    assert screen.raw == f"put 1 file and 1 folder, 1 B, into {client.room}/\r\n".encode()
+    for number in range(10):  # on a loaded machine even this transfer may take long
+        target = f"{client.room}-{number}/"
+        with Terminal(client, "put", "a", target) as screen:
+            assert screen.ends() == 0
+        if screen.raw == f"put 1 file and 1 folder, 1 B, into {target}\r\n".encode():
+            return
+    raise AssertionError(screen.raw)
 
 
 @pytest.mark.cases(2)

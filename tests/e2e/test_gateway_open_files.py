@@ -362,7 +362,7 @@ def test_a_client_that_vanishes_behind_its_close_leaves_nothing_behind(
     assert not files.opened.places._readers
 
 
-FAST = Timeouts(connect_s=1.0, silence_s=1.0, give_up_s=1.0, first_pause_s=0.1)
+FAST = Timeouts(connect_s=2.0, silence_s=2.0, give_up_s=2.0, first_pause_s=0.1)
 
 
 def test_requests_that_wait_for_a_stopped_server_fail_together(server, tmp_path: Path):
