@@ -74,6 +74,7 @@ def test_ls_d_shows_the_folder_itself(filled):
 # --- wildcards
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
@@ -127,6 +128,7 @@ def test_a_name_with_a_star_is_removed_alone(client):
 # --- find
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("options", "found"),
     [

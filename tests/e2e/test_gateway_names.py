@@ -68,6 +68,7 @@ def test_rsync_deletes_nothing_that_it_wrote(running, source, tmp_path, first):
     check_all_there(running, remote)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("parallel", ["", "--parallel=4"])
 @pytest.mark.parametrize("first", ["new", "there"])
 def test_lftp_deletes_nothing_that_it_wrote(running, source, parallel, first):

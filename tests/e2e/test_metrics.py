@@ -153,6 +153,7 @@ def test_a_page_in_a_browser_does_not_get_in_by_a_name_of_its_own(only_asked, ho
     assert ask(listener(only_asked), "/metrics", host=host)[0] == 403
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "said",
     [

@@ -46,6 +46,7 @@ def folding(tmp_path: Path) -> Iterator[Path]:
 # --- accents
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("local", [NFC, NFD])
 @pytest.mark.parametrize("pattern", [NFC, NFD, "caf*.txt", "*\u00e9.txt"])
 def test_a_local_file_that_is_excluded_is_never_removed(client, local, pattern):
@@ -59,6 +60,7 @@ def test_a_local_file_that_is_excluded_is_never_removed(client, local, pattern):
         assert contents(client.folder / "dst") == {local: b"mine", "other": b"1"}
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("local", [FOLDER_NFC, FOLDER_NFD])
 @pytest.mark.parametrize("pattern", [f"{FOLDER_NFC}/", f"{FOLDER_NFD}/", f"/{FOLDER_NFC}/{NFC}"])
 def test_a_folder_with_accents_is_excluded_in_both_directions(client, local, pattern):

@@ -35,7 +35,7 @@ from tests.support.services import CHANNEL, Clock, Services, ServiceUser, accoun
 
 pytestmark = pytest.mark.both_databases
 
-THREADS, PROCESSES, DAEMONS = (500, 300, 200) if TIER == "soak" else (60, 30, 20)
+THREADS, PROCESSES, DAEMONS = (500, 300, 200) if TIER == "soak" else (30, 15, 10)
 """Races per kind: a thousand in total in the `soak` tier."""
 PATIENT = LoginPolicy(free_tries=10**6, source_free_tries=10**6, most_failures=10**6)
 """A policy without throttling, so that only the code decides."""

@@ -78,6 +78,7 @@ def test_the_code_of_an_enrolment_is_refused_at_a_login(office, clock):
     assert refused(office, alice.login(alice.code(clock())))
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -184,6 +185,7 @@ def test_a_refused_login_does_not_use_up_the_code(office, clock):
     office.accounts.login(alice.login(code), CHANNEL, ADDRESS)
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -271,6 +271,7 @@ TAMPERING: dict[str, tuple[list[str], str]] = {
 }
 
 
+@pytest.mark.cases(10)
 @pytest.mark.parametrize("how", TAMPERING)
 def test_whatever_is_changed_in_the_log_is_found(office, keeper, how):
     fill(office, 5)

@@ -301,6 +301,7 @@ CUTS = {
 }
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_backup_that_was_cut_is_noticed_and_nothing_is_put_back(sealed, tmp_path, cut):
     data = CUTS[cut](sealed, start_of(sealed))

@@ -79,6 +79,7 @@ def test_older_versions_and_what_was_removed_are_nothing_wrong(stocked):
     assert look(office) == []
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [0, SEGMENT_SIZE + 3, -1])
 def test_a_byte_that_changed_is_found_and_the_blob_put_aside(stocked, home, at):
     office, _ = stocked
@@ -99,6 +100,7 @@ def test_a_byte_that_changed_is_found_and_the_blob_put_aside(stocked, home, at):
     assert [entry["what"] for entry in report] == [root.hex()]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "change", [lambda data: data[:-1], lambda data: data + b"x", lambda _: b""]
 )
@@ -177,6 +179,7 @@ def test_an_upload_that_waits_and_is_damaged_is_nobody_s_loss(stocked, home):
     assert kinds(office) == []
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     ("statement", "found"),
     [

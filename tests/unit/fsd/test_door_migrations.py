@@ -35,6 +35,7 @@ def count(office: Services, table: str) -> int:
         return int(db.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("revision", ["0005", "0001"])
 def test_down_and_up_keeps_people_sessions_and_used_codes(made, clock, revision):
     office, alice = made

@@ -102,6 +102,7 @@ def rows(office: Services) -> tuple[int, int]:
 # --- complete drops
 
 
+@pytest.mark.cases(5)
 @pytest.mark.one_database
 @pytest.mark.parametrize("size", SIZES)
 def test_what_is_dropped_is_what_the_person_opens(office, alice, size):

@@ -147,6 +147,7 @@ def held(database: Database) -> Held:
         return rows.of_trees(db, user.id)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 def test_of_thirty_puts_in_threads_as_many_succeed_as_fit(office, tmp_path, putting, size):
     hers, server = putting(size), Server(office.database, tmp_path / "blobs")
@@ -197,6 +198,7 @@ def _put_in_process(url, folder, otp, who, log_head, size, racers: range, start,
         won.put(winners(put, racers, start=start, refusal=QuotaError))
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("size", [LARGE, SMALL])
 def test_of_twenty_puts_in_processes_as_many_succeed_as_fit(
     office, tmp_path, url_at_head, putting, size

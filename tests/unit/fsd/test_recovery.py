@@ -149,6 +149,7 @@ def test_a_backup_may_be_as_large_as_it_may_be(office, clock):
 # --- refusing
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -299,6 +300,7 @@ def wrong_proofs(alice: ServiceUser, code: str) -> dict[str, dict[str, Any]]:
     }
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("wrong", wrong_proofs(ServiceUser(identity("alice"), OtpSetting("A")), ""))
 def test_only_the_identity_that_was_backed_up_gets_in(office, clock, wrong):
     alice, recovered = recovering(office, clock)

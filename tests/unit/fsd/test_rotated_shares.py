@@ -165,6 +165,7 @@ def other_keys_of_a_member(shared: Shared, ask: Rotate) -> list[RotatePart]:
     return [part]
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     ("made", "refusal"),
     [

@@ -281,6 +281,7 @@ ODD_NAMES = [
 ]
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_the_database_of_a_data_directory_is_in_it_whatever_its_name(tmp_path: Path, name: str):
     home = Home(tmp_path / name / "srv")

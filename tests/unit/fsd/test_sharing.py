@@ -224,6 +224,7 @@ def test_too_many_lists_at_once_are_refused(office, alice):
         office.sharing.members(alice.who, [alice.root.node] * (MAX_PATH_PARTS + 1))
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("owner", ["nobody", "ali\0ce", "bob", "\x1b[2J"])
 def test_a_user_without_shares_has_none_to_show(office, shared, bob, owner):
     shared.share((bob, Role.READER))
@@ -433,6 +434,7 @@ def test_a_user_removed_and_added_again_is_another_person(office, shared, bob, e
 # --- lists
 
 
+@pytest.mark.cases(4)
 @pytest.mark.one_database
 @pytest.mark.parametrize(
     ("changes", "error"),
@@ -496,6 +498,7 @@ def test_of_ten_first_lists_at_once_one_is_taken(office, shared, bob):
     assert winners(lambda n: commit(owner, asks[n]), range(10), refusal=ConflictError) == 1
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("_again", range(5))
 def test_of_a_first_list_and_a_new_key_without_one_at_once_one_is_taken(
     office, shared, alice, bob, _again
