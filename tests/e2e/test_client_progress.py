@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import BinaryIO, Self
 
@@ -140,12 +141,14 @@ def test_what_is_got_is_shown_as_well(client):
 def test_a_short_transfer_draws_nothing(client):
     client.write("a", b"a")
     for number in range(10):  # on a loaded machine even this transfer may take long
-        target = f"{client.room}-{number}/"
+        target, started = f"{client.room}-{number}/", time.monotonic()
         with Terminal(client, "put", "a", target) as screen:
             assert screen.ends() == 0
+        took_s = time.monotonic() - started
         if screen.raw == f"put 1 file and 1 folder, 1 B, into {target}\r\n".encode():
             return
-    raise AssertionError(screen.raw)
+        assert took_s > 0.4, screen.raw
+    pytest.skip("no transfer is short on this machine while others use it so much")
 
 
 @pytest.mark.cases(2)
