@@ -21,6 +21,8 @@ def test_every_test_that_the_documents_name_exists():
     files = re.findall(r"`(tests/[\w/]+\.py)`", "\n".join(papers))
     assert [one for one in files if not (ROOT / one).exists()] == []
     assert {name for name in named if f"def {name}(" not in sources} == set()
+    in_soak = set(re.findall(r"^@pytest\.mark\.soak\n(?:@.*\n)*def (\w+)", sources, re.MULTILINE))
+    assert named & in_soak == set(), "a promise is tested in `make test` too"
 
 
 def test_the_protocol_names_every_error_code_with_its_exit_status():
