@@ -26,7 +26,7 @@ from tests.support.sftp_requests import (
     stock_server,
 )
 
-SEEDS, LENGTH = (range(20), 1000) if TIER == "soak" else (range(3), 100)
+SEEDS, LENGTH = (range(20), 1000) if TIER == "soak" else (range(1), 100)
 NAMES = ("a", "b", "c", "d", "e")
 TOP, DEEP = NAMES, tuple(f"{folder}/{name}" for folder in NAMES[:3] for name in NAMES[:3])
 NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE

@@ -105,6 +105,7 @@ def test_what_is_wrong_is_said_and_all_or_nothing_is_done(team):
     assert [one.name for one in team.everything()] == ["team"]
 
 
+@pytest.mark.cases(12)
 @pytest.mark.parametrize(
     "act",
     [GroupAdmin.show, GroupAdmin.remove, lambda groups, name: groups.add_members(name, ["alice"])],
