@@ -169,6 +169,29 @@ class ChangeSet:
 
         self._steps.append(step)
 
+    def move_round(self, ring: list[tuple[TreeNode, KeyedNode, KeyedNode, str]]) -> None:
+        """Move files to names that become free in the same change.
+
+        Of each: what is moved, its folder, its new folder and its new name. None gets a new key.
+        """
+        turns = [
+            (found, source, target, name, self._touch(source, found.metadata.name))
+            for found, source, target, name in ring
+        ]
+        new = [self._touch(target, name) for _, _, target, name in ring]
+
+        def step(draft: Draft) -> None:
+            for found, source, _, _, old in turns:
+                draft.take_out(source, old, found)
+            for (found, _, target, name, _), tokens in zip(turns, new, strict=True):
+                if draft.entry(target, tokens) is not None:
+                    raise ExistsError(f"There is a '{name}' already.")
+                metadata, content = renamed(found.metadata, name), found.manifest.body.content
+                moved = NextVersion(found.keyed, found.manifest, metadata, content)
+                draft.place(target, tokens, moved)
+
+        self._steps.append(step)
+
     def bring_back(self, found: TreeNode, target: KeyedNode, what: NextVersion) -> None:
         """Restore a removed file or folder to a place; `ExistsError` if the name is taken."""
         if what.renew and found.is_folder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -117,6 +118,103 @@ def test_a_move_is_a_move_on_the_other_side(
     for machine in (one, other):
         again = machine.sync()
         assert (again["files"], again["moved"], again["removed"]) == (0, 0, 0)
+
+
+def exchange(machine: Machine) -> None:
+    for old, new in (("a.txt", "t"), ("docs/large.bin", "a.txt"), ("t", "docs/large.bin")):
+        machine.move(old, new)
+
+
+def turn_round(machine: Machine) -> None:
+    for old, new in (("a.txt", "t"), ("docs/plan", "a.txt"), ("other/keep", "docs/plan")):
+        machine.move(old, new)
+    machine.move("t", "other/keep")
+
+
+def replace(machine: Machine) -> None:
+    machine.move("docs/large.bin", "a.txt")
+
+
+def shift(machine: Machine) -> None:
+    """The oldest one goes, and the others move up."""
+    machine.move("docs/old/q1", "docs/old/q2")
+    machine.move("docs/large.bin", "docs/old/q1")
+
+
+@pytest.mark.parametrize(
+    ("edit", "count"), [(exchange, 2), (turn_round, 3), (replace, 1), (shift, 2)]
+)
+def test_files_that_take_the_names_of_others_are_not_sent_again(
+    one: Machine, other: Machine, edit: Callable[[Machine], None], count: int
+) -> None:
+    before, there = one.nodes(), inodes(other.top)
+    edit(one)
+    shown = one.sync("-n", "--max-delete", "1")["actions"]
+    assert [each["action"] for each in shown] == ["move"] * count
+    assert one.nodes() == before
+    for machine in (one, other):
+        result = machine.sync("--max-delete", "1")
+        assert (result["files"], result["bytes"], result["moved"]) == (0, 0, count)
+        assert (result["removed"], result["conflicts"]) == (0, [])
+    assert one.all() == other.all()
+    assert set(one.nodes().values()) <= set(before.values())
+    assert set(inodes(other.top).values()) <= set(there.values())
+    for machine in (one, other):
+        again = machine.sync()
+        assert (again["files"], again["moved"], again["removed"]) == (0, 0, 0)
+
+
+def test_what_was_moved_over_is_in_the_history(one: Machine, other: Machine) -> None:
+    replace(one)
+    one.sync()
+    shown = one.client.quick("history", f"{one.remote}/").ok().text
+    assert "replaced by" in shown
+    (name,) = [line.split()[0] for line in shown.splitlines() if "a.txt" in line]
+    back = f"{one.remote}/back"
+    one.client.quick("restore", f"{one.remote}/a.txt", "--id", name, "--as", back).ok()
+    assert one.client.quick("cat", back).ok().text == "first"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("edit", [exchange, replace])
+def test_an_edit_of_what_others_moved_over_is_kept(
+    one: Machine, other: Machine, edit: Callable[[Machine], None], first: int
+) -> None:
+    edit(one)
+    other.write("a.txt", b"edited there")
+    for machine in ((one, other), (other, one))[first] * 2:
+        machine.sync()
+    assert one.all() == other.all()
+    assert {b"edited there", LARGE} <= set(one.all().values())
+
+
+def test_moves_over_many_files_count_as_removals(one: Machine, other: Machine) -> None:
+    replace(one)
+    ran = one.client.quick("sync", "--two-way", "--max-delete", "0", one.folder, one.remote)
+    ran.fails(8, "more than --max-delete allows")
+    assert one.client.quick("cat", f"{one.remote}/a.txt").ok().text == "first"
+
+
+def test_a_file_system_that_refuses_a_rename_in_a_ring_loses_nothing(
+    one: Machine, other: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn_round(one)
+    one.sync()
+    before, done = other.all(), list[Path]()
+    real = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if other.folder in path.parts:
+            done.append(path)
+            if len(done) == 3:
+                raise OSError(errno.EXDEV, "Another file system")
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    result = other.sync("--max-delete", "3")
+    assert len(done) > 3
+    assert result["moved"] == 0
+    assert one.all() == other.all() != before
 
 
 def test_a_dry_run_shows_the_moves_and_does_none(one: Machine, other: Machine) -> None:

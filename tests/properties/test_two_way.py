@@ -21,7 +21,7 @@ from fsclient.transfer.pairs.state import (
     SyncedFolder,
     synced_file,
 )
-from fsclient.transfer.twoway.moves import Checks, Listed, Move, find_moves, moved
+from fsclient.transfer.twoway.moves import BETWEEN, Checks, Listed, Move, find_moves, moved
 from fsclient.transfer.twoway.plan import Do, Plan, RemoteFile, Resolve, plan, to_compare
 from fsproto.sealed.manifest import Mode
 from fsproto.types import NodeId, Root
@@ -80,6 +80,7 @@ class Machine:
         self.here = Side()
         self.last = EMPTY
         self.moves = moves
+        self.killed = False
         self.copied: list[int | None] = []
         """The contents that were sent or received."""
 
@@ -116,7 +117,7 @@ class Machine:
 
         A sync that is killed has not stored what it did.
         """
-        steps, before = Steps(stop_after), self.last
+        steps, before, self.killed = Steps(stop_after), self.last, killed
         try:
             for _ in range(ROUNDS):
                 if not self.round(there, steps, resolve):
@@ -154,15 +155,27 @@ class Machine:
                     assert is_folder(side, folder)
                     side.place(folder, None)
                 assert is_folder(side, move.new)
-                assert move.new not in side
-                side.move(move.old, move.new)
+                if move.replaces:
+                    side.remove(move.new)
+                for at, (old, new) in enumerate(move.changes):
+                    if at and move.here and self.killed:  # a disk renames one file at a time
+                        steps.count()
+                    to = new.replace(BETWEEN, "between")
+                    assert to not in side
+                    side.move(old.replace(BETWEEN, "between"), to)
                 done.append(move)
         finally:
             for move in found:
                 if move in done:
-                    files = moved(self.last.files, move.old, move.new)
-                    folders = moved(self.last.folders, move.old, move.new)
-                    self.last = PairState(FORMAT, self.last.complete, files, folders)
+                    self.note_moved(move)
+
+    def note_moved(self, move: Move) -> None:
+        files, folders = dict(self.last.files), dict(self.last.folders)
+        if move.replaces:
+            del files[move.new]
+        for old, new in move.changes:
+            files, folders = moved(files, old, new), moved(folders, old, new)
+        self.last = PairState(FORMAT, self.last.complete, files, folders)
 
     def do(self, there: Side, do: Do, path: str, to: str) -> None:
         here = self.here
@@ -231,6 +244,18 @@ class Machine:
         if old in self.here and is_there and is_free:
             self.here.move(old, new)
 
+    def replace(self, old: str, new: str) -> None:
+        """Rename a file over another one."""
+        if old != new and self.here.get(old) is not None and self.here.get(new) is not None:
+            self.here.remove(new)
+            self.here.move(old, new)
+
+    def exchange(self, one: str, other: str) -> None:
+        """Let two files change places."""
+        if one != other and self.here.get(one) is not None and self.here.get(other) is not None:
+            for old, new in ((one, "t"), (other, one), ("t", other)):
+                self.here.move(old, new)
+
 
 class Steps:
     """Counts steps, and stops after some."""
@@ -265,14 +290,17 @@ def in_order(found: Plan) -> list:
 
 
 PATHS = st.sampled_from(["a", "b", "d", "d/a", "d/b", "d/e", "d/e/a", "f", "f/a", "f/e"])
-KINDS = st.one_of(st.sampled_from(["file", "folder", "gone"]), PATHS.map("to {}".format))
+RENAMED = st.tuples(st.sampled_from(["to", "over", "with"]), PATHS).map(" ".join)
+KINDS = st.one_of(st.sampled_from(["file", "folder", "gone"]), RENAMED)
 EDITS = st.lists(st.tuples(st.booleans(), PATHS, KINDS), max_size=8)
 Edits = list[tuple[bool, str, str]]
 
 
 def edited(machine: Machine, path: str, what: str, number: int) -> None:
-    if what.startswith("to "):
-        machine.rename(path, what.removeprefix("to "))
+    how, _, other = what.partition(" ")
+    if other:
+        ways = {"to": machine.rename, "over": machine.replace, "with": machine.exchange}
+        ways[how](path, other)
     else:
         machine.edit(path, {"file": number, "folder": 0, "gone": None}[what])
 
@@ -324,15 +352,15 @@ def test_two_sides_become_equal_however_conflicts_are_decided(
         assert again or not machine.plan(there).steps
 
 
-RENAMES = st.lists(st.tuples(PATHS, PATHS), min_size=1, max_size=5)
+RENAMES = st.lists(st.tuples(PATHS, PATHS, st.booleans()), min_size=1, max_size=5)
 
 
 @given(RENAMES, st.booleans())
 def test_what_only_one_side_has_moved_is_never_sent_again(
-    renames: list[tuple[str, str]], over_there: bool
+    renames: list[tuple[str, str, bool]], over_there: bool
 ):
     machine, there = Machine(), Side()
-    for path, number in (("a", 1), ("d/a", 2), ("d/e/a", 3), ("f/a", 4)):
+    for path, number in (("a", 1), ("b", 5), ("d/a", 2), ("d/b", 6), ("d/e/a", 3), ("f/a", 4)):
         machine.edit(path.rpartition("/")[0] or "x", 0)
         machine.edit(path, number)
     machine.sync(there)
@@ -341,12 +369,40 @@ def test_what_only_one_side_has_moved_is_never_sent_again(
     mover = Machine()
     mover.here = there if over_there else machine.here
     used: set[str] = set(mover.here)
-    for old, new in renames:
-        if new not in used:  # a name that was used before may mean either
+    for old, new, is_exchange in renames:
+        if is_exchange:
+            mover.exchange(old, new)
+        elif new not in used:  # a name that was used before may mean either
             mover.rename(old, new)
             used |= set(mover.here)
     assert set(ids.values()) == set(mover.here.ids.values())
     machine.sync(there)
     assert machine.here == there
     assert machine.copied == []
-    assert len({*there.values()} - {None}) == 4
+    assert len({*there.values()} - {None}) == 6
+
+
+@given(st.permutations(["a", "b", "d/a", "d/b"]), st.integers(0, 4), st.booleans())
+def test_files_in_any_order_over_each_other_are_never_sent_again(
+    order: list[str], over: int, over_there: bool
+):
+    machine, there = Machine(), Side()
+    machine.edit("d", 0)
+    names = ["a", "b", "d/a", "d/b"]
+    for number, path in enumerate(names, 1):
+        machine.edit(path, number)
+    machine.sync(there)
+    machine.copied.clear()
+    mover = Machine()
+    mover.here = there if over_there else machine.here
+    for number, path in enumerate(names):
+        mover.here.move(path, str(number))
+    for number, path in enumerate(order):
+        if number >= over:  # the others are gone
+            mover.here.move(str(number), path)
+        else:
+            mover.here.remove(str(number))
+    expected = dict(mover.here)
+    machine.sync(there)
+    assert machine.here == there == expected
+    assert machine.copied == []

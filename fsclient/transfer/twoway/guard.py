@@ -11,7 +11,7 @@ from fsclient.transfer.local.trash import Trash
 from fsclient.transfer.pairs.guard import SyncGuard, content_root, shown_here
 from fsclient.transfer.pairs.state import Head, PairState
 from fsclient.transfer.pairs.still import StillFolders
-from fsclient.transfer.twoway.moves import moved
+from fsclient.transfer.twoway.moves import Move, moved
 from fsclient.tree.followed import FollowedFolders
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import ConflictError
@@ -52,11 +52,16 @@ class TwoWayGuard(SyncGuard):
             if path in inodes and path in nodes:
                 self.note_folder(path, inodes[path], nodes[path].keyed.node)
 
-    def moved(self, old: str, new: str) -> None:
-        """Remember that both sides have moved an entry, with everything below it."""
-        for path in (old, new):
-            self._unsettle(path)
-        self._files, self._folders = moved(self._files, old, new), moved(self._folders, old, new)
+    def moved(self, move: Move) -> None:
+        """Remember that both sides have moved entries, with everything below them."""
+        if move.replaces:
+            self.forget(move.new)
+        for old, new, _ in move.all:
+            self._unsettle(old)
+            self._unsettle(new)
+        for change in move.changes:
+            self._files = moved(self._files, *change)
+            self._folders = moved(self._folders, *change)
 
     def forget(self, relative: str) -> None:
         """Forget an entry that one side or both no longer have."""

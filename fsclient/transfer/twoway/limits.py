@@ -87,9 +87,15 @@ class Removals(Value, frozen=True):
         )
 
 
-def removals(found: Plan, local: Local, remote: Remote) -> Removals:
-    """Return what a plan removes; folders are not counted."""
+def removals(
+    found: Plan, local: Local, remote: Remote, replaced: tuple[int, int] = (0, 0)
+) -> Removals:
+    """Return what a plan removes; folders are not counted.
+
+    `replaced`: the local and the remote files that moves have replaced before.
+    """
     here = [step for step in found.all(Do.REMOVE_HERE) if local[step.path] is not None]
     there = [step for step in found.all(Do.REMOVE_THERE) if remote[step.path] is not None]
     files = [sum(one is not None for one in side.values()) for side in (local, remote)]
-    return Removals(len(here), files[0], len(there), files[1])
+    gone = len(here) + replaced[0], len(there) + replaced[1]
+    return Removals(gone[0], files[0] + replaced[0], gone[1], files[1] + replaced[1])

@@ -6,7 +6,8 @@ number if the remote file has changed since.
 
 An uncertain move is not made: the entry is removed and copied like all others. A move is uncertain
 if the new name is taken on the other side, if both sides have moved the entry, or if the other side
-has removed it or its new folder.
+has removed it or its new folder. Of names that are taken by files which have moved themselves, or
+are gone, `exchanges` decides.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
+import msgspec
+
 from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.pairs.state import PairState, SyncedFile, SyncedFolder
 from fsclient.transfer.relative import is_below, parent_of
+from fsclient.transfer.twoway.exchanges import Files, Row, rows
 from fsclient.transfer.twoway.plan import Local, Remote, RemoteFile
 from fskit.file_names import folded_name
 from fsproto.sealed.manifest import Mode
@@ -25,6 +29,8 @@ from fsproto.types import NodeId
 from fsproto.values import Value
 
 T = TypeVar("T")
+BETWEEN = "\0"
+"""The path of no entry."""
 _FILE = object()
 _TRIES = 8
 """New local files whose content is compared with that of one missing file."""
@@ -41,6 +47,24 @@ class Move(Value, frozen=True):
     """The remote entry."""
     folders: list[str]
     """The folders to create for it on that side first, in order."""
+    replaces: bool = False
+    """Whether it replaces a file of that side."""
+    ring: list[tuple[str, str, NodeId]] = msgspec.field(default_factory=list)
+    """Further files that move in the same act: each one takes the place of the one before it, and
+    this entry takes the place of the last one."""
+
+    @property
+    def all(self) -> list[tuple[str, str, NodeId]]:
+        """All moves of the act: old path, new path and remote entry."""
+        return [(self.old, self.new, self.node), *self.ring]
+
+    @property
+    def changes(self) -> list[tuple[str, str]]:
+        """The moves one after the other, in which a place between frees the first one of a ring."""
+        if not self.ring:
+            return [(self.old, self.new)]
+        others = [(old, new) for old, new, _ in self.ring]
+        return [(self.old, BETWEEN), *others, (BETWEEN, self.new)]
 
 
 class Listed(Value, frozen=True):
@@ -64,14 +88,20 @@ class Checks(Value, frozen=True):
 
 
 def find_moves(
-    listed: Listed, last: PairState, checks: Checks, stay: Collection[str] = ()
+    listed: Listed,
+    last: PairState,
+    checks: Checks,
+    stay: Collection[str] = (),
+    *,
+    may_replace: bool = True,
 ) -> list[Move]:
     """Return the moves that bring one side to where the other one has moved something.
 
-    `stay`: entries that are not moved, by the path that the last sync left. Before a complete sync,
-    nothing is moved.
+    `stay`: entries that are not moved, by the path that the last sync left. `may_replace`: whether
+    a move may replace a file. Before a complete sync, nothing is moved.
     """
-    return list(_Finder(listed, last, checks, stay).run()) if last.complete else []
+    finder = _Finder(listed, last, checks, stay, may_replace=may_replace)
+    return list(finder.run()) if last.complete else []
 
 
 def moved(entries: Mapping[str, T], old: str, new: str) -> dict[str, T]:
@@ -86,8 +116,15 @@ class _Finder:
     """Both sides and the last common state, as they will be after the moves found so far."""
 
     def __init__(
-        self, listed: Listed, last: PairState, checks: Checks, stay: Collection[str]
+        self,
+        listed: Listed,
+        last: PairState,
+        checks: Checks,
+        stay: Collection[str],
+        *,
+        may_replace: bool,
     ) -> None:
+        self._may_replace = may_replace
         self._here: dict[str, LocalStat | None] = dict(listed.local)
         self._there: dict[str, RemoteFile | None] = dict(listed.remote)
         self._inodes = dict(listed.inodes)
@@ -104,6 +141,8 @@ class _Finder:
         """Yield the moves: folders first, since they take along what is in them."""
         while (move := self._folder_move()) is not None:
             yield move
+        for here in (True, False):
+            yield from self._rows(here=here)
         yield from self._files_moved_there()
         yield from self._files_moved_here()
 
@@ -139,6 +178,56 @@ class _Finder:
         )
 
     # --- files
+
+    def _rows(self, *, here: bool) -> Iterator[Move]:
+        """Yield the moves of files that take each other's names on one side."""
+        follows = self._here if here else self._there
+
+        def can_go(old: str, new: str) -> bool:
+            if old in self._stay:
+                return False
+            if new in follows:
+                return follows[new] is not None and (here or self._may_move(old, new))
+            is_free = folded_name(new) not in self._taken if here else self._may_move(old, new)
+            return is_free and self._missing(parent_of(new), follows) is not None
+
+        files = Files(dict(self._files), self._here, self._there, self._nodes)
+        found = rows(files, here=here, can_go=can_go, may_replace=self._may_replace)
+        for row in list(found):
+            if here or all(self._checks.same(self._files[old].node, new) for old, new in row.pairs):
+                yield from self._row(row, follows, here=here)
+
+    def _row(
+        self,
+        row: Row,
+        follows: dict[str, LocalStat | None] | dict[str, RemoteFile | None],
+        *,
+        here: bool,
+    ) -> Iterator[Move]:
+        """Yield the moves of one row, and take them as done."""
+        (old, new), *others = row.pairs
+        sides = (self._here, self._inodes) if here else (self._there, self._nodes)
+        tables = (*sides, self._files)
+        named = [(old, new, self._files[old].node) for old, new in others]
+        node = self._files[old].node
+        if row.is_ring:
+            moves = [Move(here, old, new, node, [], ring=named)]
+        else:
+            folders = self._missing(parent_of(new), follows) or []
+            for folder in folders:
+                follows[folder] = None
+            if here:
+                self._taken.add(folded_name(new))
+            if row.replaces:
+                for entries in tables:
+                    entries.pop(new, None)
+            first = Move(here, old, new, node, folders, row.replaces)
+            moves = [first, *(Move(here, *one, []) for one in named)]
+        for move in moves:
+            for change in move.changes:
+                for entries in tables:
+                    _shift(entries, *change, is_folder=False)
+            yield move
 
     def _files_moved_there(self) -> Iterator[Move]:
         placed = {node: path for path, node in self._nodes.items() if self._there.get(path)}

@@ -62,6 +62,8 @@ class TwoWaySync:
         self._told: set[str] = set()
         self._stay: set[str] = set()
         """What cannot be moved here, by its path: it is copied and removed."""
+        self._replaced = 0, 0
+        """The local and the remote files that moves have replaced."""
         self.conflicts: list[dict[str, str | None]] = []
         """The decided conflicts: `path`, and `copy` or None."""
 
@@ -122,7 +124,7 @@ class TwoWaySync:
             return True
         found = self._plan(sides)
         if sides.sure:
-            lost = removals(found, sides.local, sides.remote)
+            lost = removals(found, sides.local, sides.remote, self._replaced)
             lost.check_sides(for_terminal(str(local)), str(remote))
         if self._task.actions.dry_run:
             show(found, sides, remote, self._task.actions)
@@ -149,6 +151,13 @@ class TwoWaySync:
         """Move on each side what was moved on the other; return whether new lists are needed."""
         moves = Relocation(self._task, self._guard, sides, self._compare, self._stay)
         found = moves.find(self._guard.state)
+        replaced = [
+            sum(move.replaces and move.here == here for move in found) for here in (True, False)
+        ]
+        totals = [len(side) for side in (sides.local, sides.remote)]
+        if any(map(self._most.is_exceeded, replaced, totals)):  # then removals are to be confirmed
+            found, replaced = moves.find(self._guard.state, may_replace=False), [0, 0]
+        self._replaced = self._replaced[0] + replaced[0], self._replaced[1] + replaced[1]
         if found:
             moves.do(found)
         return bool(found) and not self._task.actions.dry_run

@@ -11,6 +11,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from fsclient.local_errors import local_errors
 from fsclient.transfer.filters import Facts
@@ -81,6 +82,14 @@ class Sides:
         self.local[new] = self.local.pop(old)
         self._paths[new] = str(path)
         del self._paths[old]
+
+    def replaced(self, path: str, *, here: bool) -> None:
+        """Record that the file at a path is about to be replaced by one that is moved there."""
+        tables: tuple[dict[str, Any], ...] = (self.remote, self.nodes)
+        if here:
+            tables = (self.local, self._paths)
+        for entries in tables:
+            del entries[path]
 
     def moved_here(self, old: str, new: str) -> None:
         """Record that a local entry was moved, with everything below it."""

@@ -118,11 +118,28 @@ class TreeUpload:
             self._uploader.changes.remove(parent, found)
             self._uploader.flush_if_full()
 
-    def move(self, found: TreeNode, source: KeyedNode, target: TargetFolder, name: str) -> None:
+    def move(
+        self,
+        found: TreeNode,
+        source: KeyedNode,
+        target: TargetFolder,
+        name: str,
+        replaced: TreeNode | None = None,
+    ) -> None:
         """Move a remote node from one folder to another; it is there after the next `flush`."""
         self._actions.note(what.MOVE, f"{found.path} to {target.path.child(name)}")
         if not self._actions.dry_run:
-            self._uploader.changes.move(found, source, target.keyed, name, None)
+            self._uploader.changes.move(found, source, target.keyed, name, replaced)
+            self._uploader.flush_if_full()
+
+    def move_round(self, ring: list[tuple[TreeNode, KeyedNode, TargetFolder, str]]) -> None:
+        """Move files to each other's names, in one change."""
+        for found, _, target, name in ring:
+            self._actions.note(what.MOVE, f"{found.path} to {target.path.child(name)}")
+        if not self._actions.dry_run:
+            self._uploader.changes.move_round(
+                [(found, source, target.keyed, name) for found, source, target, name in ring]
+            )
             self._uploader.flush_if_full()
 
     # --- files
