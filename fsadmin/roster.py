@@ -99,6 +99,14 @@ def taken(rows: Iterable[UserRow], names: set[str]) -> list[RowProblem]:
     return [RowProblem(row.line, f"{there} {row.name}.") for row in rows if row.name in names]
 
 
+def check(path: Path, rows: list[UserRow], wrong: list[RowProblem]) -> None:
+    """Raise `BadRowsError` if there are problems, `UsageError` if there are no users."""
+    if wrong:
+        raise BadRowsError(path, wrong)
+    if not rows:
+        raise UsageError(f"{path} contains no users.")
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:

@@ -79,11 +79,13 @@ def add_users(
     if sheets is None and (company or contact or source):
         raise UsageError("--company, --contact and --fsclient are for --sheets.")
     check_issuer(issuer)
-    admin.begin(second=new_home)
-    reach = reach_of(admin.home, host)
+    reach = reach_of(admin.place, host)
     rows, wrong = roster.read(file, now_ms())
     head = Letterhead(str(reach), output.day(now_ms())[:10], company, contact, source)
     folder = None if sheets is None else SheetFolder(sheets, head)
+    if not admin.place.is_there:  # nothing that is refused creates a data directory
+        roster.check(file, rows, wrong)
+    admin.begin(second=new_home)
     handed: list[EnrolmentHandout] = []
 
     def hand_out(made: list[Enrolment]) -> None:
@@ -93,10 +95,7 @@ def add_users(
 
     with admin.people() as people:
         wrong += roster.taken(rows, people.taken({row.name for row in rows}))
-        if wrong:
-            raise roster.BadRowsError(file, wrong)
-        if not rows:
-            raise UsageError(f"{file} contains no users.")
+        roster.check(file, rows, wrong)
         new = [(row.name, row.terms) for row in rows]
         try:
             people.add_all(new, hand_out, digits=digits, period=period, algorithm=algorithm)

@@ -20,6 +20,7 @@ from fsadmin.enrolment import (
     reach_options,
 )
 from fsproto.errors import UsageError
+from fsproto.names import clean_user
 
 
 @click.command("add-user", short_help="Create an account and show the enrolment link and secret.")
@@ -55,8 +56,9 @@ def add_user(
     typed = {"quota_bytes": quota_bytes, "quota_files": quota_files}
     terms = typed_terms(typed | {"expires_ms": expires, "note": note})
     check_issuer(issuer)
+    clean_user(name)
+    reach = reach_of(admin.place, host)
     admin.begin(second=new_home)
-    reach = reach_of(admin.home, host)
     with admin.people() as people:
         added = people.add(name, digits=digits, period=period, algorithm=algorithm, terms=terms)
     hand_out(admin, added, reach, issuer)

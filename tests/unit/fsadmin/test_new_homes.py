@@ -100,6 +100,33 @@ def test_a_second_server_is_made_only_with_new_home(
     assert (status, err) == (0, f"Created a NEW server in {typo}.\n")
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "add-user a/b",
+        "add-user alice --host x:y:z",
+        "add-user alice --host files.example.org:0",
+        "add-user alice --expires never-ever",
+        "add-users {missing} --json",
+        "add-users {invalid} --json",
+        "add-users {empty} --json",
+        "add-users {people} --json --host x:y:z",
+        "add-users {people} --sheets {full}",
+    ],
+)
+def test_what_is_refused_makes_no_data_directory(
+    fsadmin: Run, own: Path, people: Path, tmp_path: Path, command: str
+) -> None:
+    files = {"people": people, "missing": tmp_path / "missing", "full": tmp_path}
+    for name, text in (("invalid", "name,expires\nbob,soon\n"), ("empty", "name\n")):
+        files[name] = tmp_path / name
+        files[name].write_text(text)
+    status, err = fsadmin(*command.format(**files).split())
+    assert status not in (0, None)
+    assert "NEW" not in err
+    assert not own.exists()
+
+
 # --- a server elsewhere than at a default place
 
 
