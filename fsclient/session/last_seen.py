@@ -13,8 +13,8 @@ from fsproto.messages.account import LastSeen
 from fsproto.types import NodeId
 
 RESTORED = (
-    "No one-time password was used. Talk to your administrator. If a backup was restored: fsclient "
-    "doctor / shows what is older"
+    "No one-time password was used. Talk to your administrator. If a backup was restored, "
+    "'fsclient doctor /' shows what is older."
 )
 """The hint for a server that says itself that it is behind."""
 
