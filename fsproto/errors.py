@@ -89,9 +89,12 @@ class LoginRefused(FsError):
     code = "login-refused"
     exit_status = 4
     default_hint = (
-        "Wait for the next code and try again; after several refusals, wait some minutes. If you "
-        "rotated your keys on another machine, import them here. Otherwise ask your administrator."
+        "Check the clock of the device that shows your codes, wait for the next code and try "
+        "again; after several refusals, wait some minutes. If you rotated your keys on another "
+        "machine, import them here. Otherwise ask your administrator."
     )
+    clock_off_ms = 0
+    """How far this machine's clock is ahead of the server's; 0 if that is little or unknown."""
 
 
 class LoginRequired(FsError):

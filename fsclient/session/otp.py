@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from fsclient.connection.refusals import clock_text
 from fsclient.local_errors import local_errors
 from fsclient.session.otp_secret import read_secret
 from fsclient.ui import Ui
@@ -81,6 +82,8 @@ class CodeSource:
             raise error
         if self._secret_file is None:
             ui.complain(error)
+        else:
+            ui.say(_why_wait(error))
 
     def _typed(self, ui: Ui) -> str:
         """Ask until the input can be a code, so that a typing error costs no try."""
@@ -103,10 +106,18 @@ class CodeSource:
         code = otp.now()
         self._more = True
         yield code
-        ui.say("That code was refused: it may be used already. Waiting for the next one.")
         time.sleep(otp.interval - time.time() % otp.interval + _MARGIN_S)
         self._more = False
         yield otp.now()
+
+
+def _why_wait(error: LoginRefused) -> str:
+    """Return what to say while the next computed code is awaited."""
+    reason = "it may be used already"
+    if error.clock_off_ms:
+        reason += f", or the reason is this device's clock, {clock_text(error.clock_off_ms)} the "
+        reason += "server's"
+    return f"That code was refused: {reason}. Waiting for the next one."
 
 
 def _looks_right(code: str) -> bool:

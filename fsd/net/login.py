@@ -30,7 +30,7 @@ from fsproto.errors import (
     UsageError,
 )
 from fsproto.limits import MAX_LOGIN
-from fsproto.messages import Message, failure
+from fsproto.messages import Message, failure, refusal
 from fsproto.messages.account import Enroll, Login, Recover
 from fsproto.wire.connection import Connection, Control, Event, Reply
 from fsproto.wire.frames import SMALL
@@ -154,7 +154,10 @@ class ConnectionLogin:
             if not theirs:
                 log.error("login failed: %s", error.sentence, extra={"address": self._address})  # noqa: TRY400
             await asyncio.sleep(until_answer(self._services.policy.refusal_s, asked))
-            await say(ask, failure(told))
+            if isinstance(told, LoginRefused):
+                await say(ask, refusal(told, self._services.dispatcher.accounts.now_ms()))
+            else:
+                await say(ask, failure(told))
             raise LoginRefused from error
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:

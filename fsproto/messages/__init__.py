@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from fsproto.errors import FsError, InternalError, RemoteProtocolError
+from fsproto.errors import FsError, InternalError, LoginRefused, RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
 from fsproto.messages import account, drops, files, history, keylog, shares
-from fsproto.messages.base import Done, Failure, Message
+from fsproto.messages.base import Done, Failure, Message, Refused
 from fsproto.packing import decoder_of
 
 __all__ = [
@@ -98,6 +98,7 @@ MESSAGES: tuple[type[Message], ...] = (
     files.Watch,
     files.Changed,
     account.EndSession,
+    Refused,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None
@@ -151,5 +152,14 @@ def failure(error: FsError) -> Failure:
     """Return the message that reports an error to the peer, without details of unexpected ones."""
     if error.code == FsError.code:
         error = InternalError()
+    return Failure(*_told(error))
+
+
+def refusal(error: LoginRefused, now_ms: int) -> Refused:
+    """Return the message that reports a refused login; `now_ms` is the time of the server."""
+    return Refused(*_told(error), now_ms - now_ms % 1000)
+
+
+def _told(error: FsError) -> tuple[str, str, str, int]:
     hint = "" if error.hint in (None, error.default_hint) else error.hint
-    return Failure(error.code, error.sentence, hint or "", error.again_ms)
+    return error.code, error.sentence, hint or "", error.again_ms

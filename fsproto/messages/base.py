@@ -23,3 +23,10 @@ class Failure(Message, frozen=True):
     """What to do; empty for the hint that belongs to the code."""
     again_ms: Uint63
     """When the same request can succeed, in Unix time; 0 if the server does not know."""
+
+
+class Refused(Failure, frozen=True):
+    """A login was refused: the same answer for every reason."""
+
+    now_ms: Uint63
+    """The time of the server's clock, in whole seconds as Unix time in milliseconds."""

@@ -13,10 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fsd.policies import ListenerPolicy
+from fskit.clock import now_ms
 from fsproto.errors import ConnectionLost, RemoteProtocolError
 from fsproto.limits import MAX_LOGIN
 from fsproto.messages.account import Login
-from fsproto.messages.base import Failure
+from fsproto.messages.base import Failure, Refused
 from tests.attacks.test_at_the_door import HELLO, connected
 from tests.attacks.test_sessions import disable, expire, host_key
 from tests.support.hostile_server import HostileServer
@@ -101,8 +102,10 @@ def refusal_time(world: World, server: HostileServer, ask: Login) -> float:
         started = time.monotonic()
         answer = raw.ask(signed)
         took = time.monotonic() - started
-        assert isinstance(answer, Failure)
-        assert answer == Failure("login-refused", answer.sentence, "", 0)
+        assert isinstance(answer, Refused)
+        assert answer == Refused("login-refused", answer.sentence, "", 0, answer.now_ms)
+        assert answer.now_ms % 1000 == 0
+        assert abs(answer.now_ms - now_ms()) < 60_000
         assert raw.is_ended()
     return took
 

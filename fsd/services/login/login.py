@@ -201,6 +201,10 @@ class LoginService:
             self._audit.record_own(db, AuditEvent.LOGOUT, who)
         log.info("logged out", extra={"user": who.user})
 
+    def now_ms(self) -> int:
+        """Return the time of the server's clock, Unix time in milliseconds."""
+        return self._now_ms()
+
     def still_in(self, who: Principal) -> bool:
         """Return whether a connection's session is still valid and its user may log in.
 
