@@ -58,6 +58,8 @@ _ENTRIES: Fields = {
     "[].version": "number of the version",
     "[].author": "null if the author's signature does not verify; the exit status is then 7",
     **_DROPPED,
+    "[].shared_with": "with `ls -l`: the members of a file or folder that you share, without those "
+    "of folders above it; null without `-l`, and in `find` and `tree`",
     "[].refused": "null, except for an entry that does not verify",
     "[].refused.id": "the id of the node, for `rm --id`; null for a share of another user",
     "[].refused.folder": "the path of the folder",

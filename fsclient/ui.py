@@ -98,6 +98,11 @@ class Ui:
         """Whether warnings are kept for the next command."""
         return self._defer is not None
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether `say` writes nothing."""
+        return self.quiet or self.as_json
+
     # --- messages
 
     def result(self, data: object, text: str | Sequence[str]) -> None:
@@ -115,7 +120,7 @@ class Ui:
 
     def say(self, sentence: str) -> None:
         """Write a message for people only: nothing with `--quiet` or `--json`."""
-        if not self.quiet and not self.as_json:
+        if not self.is_silent:
             self._tell("", sentence)
 
     def warn(self, sentence: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +13,14 @@ from fsclient.commands.filtering import filtering
 from fsclient.operations.listing import Style, entry_data, refused_data
 from fsclient.operations.walk import walk
 from fsclient.operations.wildcards import expanded
+from fsclient.sharing.marks import members_of, who_shares
 from fsclient.transfer.filters import Filters
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.contents import FolderContents
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
+from fsclient.ui import is_terminal
+from fsproto.types import NodeId
 
 EXAMPLES = """\b
 Examples:
@@ -54,13 +58,17 @@ def command(
     Names of folders end in '/', names of symbolic links in '@'; 'cat' writes a link's target.
     Quoted wildcards match remote names: '*', '?', '[a-z]', and '**' for any folders.
     The listing is verified: the server can neither hide, add nor exchange an entry. With -l,
-    files from the drop box, whose content the server has seen, are marked as dropped.
+    files from the drop box, whose content the server has seen, are marked as dropped, and what
+    you share has the names of its members. On a terminal, the top of your tree also names the
+    users who share something with you.
 
     An entry that does not verify is reported by the id of its node and by its author; all other
     entries are listed, and the exit status is 7. 'rm --id' removes such an entry.
     """
     failures, order = Failures(app.ui), Style(**style)
     data: list[dict[str, Any]] = []
+    shared: dict[NodeId, list[str]] = {}
+    sharers = ""
     with app.session() as session:
         tree = session.tree
         wanted = expanded(tree, map(app.path, paths or (".",)), failures)
@@ -69,13 +77,25 @@ def command(
         listings: list[Listing] = [(None, FolderContents(alone, []))] if alone else []
         for folder in () if itself else (one for one in found if one.is_folder):
             listings += _folders(tree, folder, failures, filters, recursive=recursive)
+        if order.long:
+            shared = members_of(tree, (one for _, inside in listings for one in inside.nodes))
         if app.ui.as_json:
+            known = shared if order.long else None
             for _, inside in listings:
                 nodes = order.sorted(inside.nodes)
-                data += [entry_data(tree, one, failures) for one in nodes]
+                data += [entry_data(tree, one, failures, known) for one in nodes]
                 data += [refused_data(one) for one in inside.refused]
-    app.ui.result(data, list(_lines(listings, order, headed=recursive or len(listings) > 1)))
+        elif is_terminal(sys.stdout) and any(_is_top(folder) for folder, _ in listings):
+            sharers = who_shares(tree)
+    headed = recursive or len(listings) > 1
+    app.ui.result(data, list(_lines(listings, order, shared, headed=headed)))
+    if sharers:
+        app.ui.say(sharers)
     failures.raise_if_any()
+
+
+def _is_top(folder: TreeNode | None) -> bool:
+    return folder is not None and folder.path.owner is None and not folder.path.parts
 
 
 def _folders(
@@ -88,11 +108,14 @@ def _folders(
     return sorted(found, key=lambda one: one[0].path.parts)
 
 
-def _lines(listings: list[Listing], order: Style, *, headed: bool) -> Iterator[str]:
+def _lines(
+    listings: list[Listing], order: Style, shared: dict[NodeId, list[str]], *, headed: bool
+) -> Iterator[str]:
     for at, (folder, inside) in enumerate(listings):
         if folder is None:
-            yield from order.lines(inside.nodes, [str(one.path) for one in inside.nodes])
+            paths = [str(one.path) for one in inside.nodes]
+            yield from order.lines(inside.nodes, paths, shared)
             continue
         if headed:
             yield from [""] * bool(at) + [f"{folder.path}:"]
-        yield from order.lines(order.sorted(inside.nodes))
+        yield from order.lines(order.sorted(inside.nodes), shared=shared)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from fsclient.inbox.marks import dropped_data, mark
+from fsclient.sharing.marks import mark as share_mark
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.contents import RefusedEntry, RefusedShare
 from fsclient.tree.nodes import TreeNode
@@ -14,6 +16,7 @@ from fsclient.tree.tree import Tree
 from fskit.text import binary_size_text, time_column
 from fsproto.errors import SignatureError
 from fsproto.sealed.manifest import Mode
+from fsproto.types import NodeId
 from fsproto.values import Value
 
 _MARKS = {"folder": "/", "file": "", "symlink": "@"}
@@ -48,8 +51,16 @@ class Style(Value, frozen=True):
         size = node.metadata.size
         return binary_size_text(size) if self.human else f"{size:,}"
 
-    def lines(self, nodes: list[TreeNode], names: list[str] | None = None) -> list[str]:
-        """Return a line for each node; `names` are shown in place of the last part of its path."""
+    def lines(
+        self,
+        nodes: list[TreeNode],
+        names: list[str] | None = None,
+        shared: Mapping[NodeId, list[str]] = MappingProxyType({}),
+    ) -> list[str]:
+        """Return a line for each node; `names` are shown in place of the last part of its path.
+
+        `shared`: the members of shared nodes.
+        """
         names = names or [one.path.name or str(one.path) for one in nodes]
         shown = [
             name + _MARKS[one.kind] * bool(one.path.parts)
@@ -61,13 +72,18 @@ class Style(Value, frozen=True):
         width = max(map(len, sizes), default=0)
         return [
             f"{size:>{width}}  {time_column(one.metadata.mtime_ns / 1e6)}  "
-            f"{name}{mark(one.metadata)}"
+            f"{name}{mark(one.metadata)}{share_mark(shared.get(one.keyed.node, []))}"
             for one, size, name in zip(nodes, sizes, shown, strict=True)
         ]
 
 
-def entry_data(tree: Tree, found: TreeNode, failures: Failures) -> dict[str, Any]:
-    """Return what `--json` says of an entry."""
+def entry_data(
+    tree: Tree,
+    found: TreeNode,
+    failures: Failures,
+    shared: Mapping[NodeId, list[str]] | None = None,
+) -> dict[str, Any]:
+    """Return what `--json` says of an entry; `shared`: the members of shared nodes, if known."""
     meta = found.metadata
     return {
         "name": found.path.name,
@@ -79,6 +95,7 @@ def entry_data(tree: Tree, found: TreeNode, failures: Failures) -> dict[str, Any
         "version": found.manifest.body.version,
         "author": _author(tree, found, failures),
         "dropped": dropped_data(meta),
+        "shared_with": None if shared is None else shared.get(found.keyed.node, []),
         "refused": None,
     }
 
@@ -100,9 +117,8 @@ def _author(tree: Tree, found: TreeNode, failures: Failures) -> str | None:
 
 def refused_data(refused: RefusedEntry | RefusedShare) -> dict[str, Any]:
     """Return what `--json` says of an entry that does not verify."""
-    data: dict[str, Any] = dict.fromkeys(
-        ("name", "path", "size", "mtime_ns", "executable", "version", "author", "dropped")
-    )
+    names = "name path size mtime_ns executable version author dropped shared_with"
+    data: dict[str, Any] = dict.fromkeys(names.split())
     data["kind"] = "refused"
     if isinstance(refused, RefusedEntry):
         data["author"] = refused.author if refused.signed else None

@@ -11,6 +11,9 @@ from fsproto.names import for_terminal
 
 _LEAKED = "If you did not do this, make a new secret with 'fsclient otp rotate'."
 
+_NEWS = "shared"
+"""The kind of notices that are no warnings: people see them, programs do not."""
+
 _TAKEN_OVER = (
     "If you did not do this, another person has your session and your codes: end all sessions with "
     "'fsclient logout --everywhere', and have your administrator disable the account."
@@ -23,9 +26,22 @@ def tell(ui: Ui, notices: Iterable[Notice], is_new: Callable[[str, int], bool]) 
     `is_new` gets the kind of a notice and its time in Unix ms, and notes that it is shown.
     """
     for notice in notices:
+        if notice.kind == _NEWS:
+            show = ui.warn if ui.defers else ui.say
+            if (ui.defers or not ui.is_silent) and is_new(notice.kind, notice.at_ms):
+                show(_shared(notice))
+            continue
         sentence = _sentence(notice)
         if sentence and is_new(notice.kind, notice.at_ms):
             ui.warn(sentence)
+
+
+def _shared(notice: Notice) -> str:
+    who, at = for_terminal(notice.address), time_text(notice.at_ms)
+    what = f"{who} shared a file or folder with you on {at}"
+    if notice.count > 1:
+        what = f"Files or folders were shared with you, the last on {at} by {who}"
+    return f"{what}: 'fsclient shares' lists what others share with you."
 
 
 def _sentence(notice: Notice) -> str | None:

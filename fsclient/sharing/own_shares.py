@@ -125,7 +125,7 @@ def are_as_before(tree: Tree, before: OwnShares, *, places: bool) -> bool:
     verified look at the shares is needed.
     """
     lost = {one.node for one in before.lost}
-    now = {stated_members(own.members).node: own for own in _told(tree)}
+    now = {stated_members(own.members).node: own for own in told_shares(tree)}
     if now.keys() - lost != {share.found.keyed.node for share in before.shares}:
         return False
     for share in before.shares:
@@ -144,7 +144,7 @@ def _told_shares(
     """Ask for all shares, and verify each by itself."""
     shares, lost, mark = [], [], tree.context.memory.mark()
     seen = set[NodeId]()
-    for own in _told(tree):
+    for own in told_shares(tree):
         node = stated_members(own.members).node
         if node in seen:
             raise RemoteProtocolError("The server named one of your shares twice.")
@@ -190,7 +190,8 @@ def _lost(node: NodeId, parts: tuple[str, ...] | None, error: FsError) -> LostSh
     return LostShare(node, path, kind(sentence, hint=error.hint))
 
 
-def _told(tree: Tree) -> Iterator[Own]:
+def told_shares(tree: Tree) -> Iterator[Own]:
+    """Yield the shares that the server names; nothing is verified."""
     connection, asked = tree.context.connection, GetShared()
     return items_of(connection, asked, Shared, lambda part: part.shared, MAX_SHARES)
 

@@ -34,7 +34,7 @@ from fsd.services.files.commit_contents import store_small, take_contents
 from fsd.services.files.folder_trees import FolderTrees, is_due
 from fsd.services.files.growth import growth_of, touched_nodes
 from fsd.services.files.key_log import check_log_heads
-from fsd.services.files.member_lists import NextList, check_lists, store_list
+from fsd.services.files.member_lists import NextList, check_lists, notify_members, store_list
 from fsd.services.files.places import check_places, placed_nodes
 from fsd.services.files.quotas import Quotas, check_charged
 from fsd.services.files.removal import Foreseen, Removed, foresee, removed
@@ -236,8 +236,10 @@ class FileService:
         take_contents(db, who, owner_id, change, before, now_ms=self._now_ms())
         lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
         gone = self._write(db, owner_id, change, before, quota)
+        added: dict[str, int] = {}
         for new_list in change.lists.values():
-            store_list(db, who, new_list, self._now_ms(), self._room.policy.shares_with_one)
+            most = self._room.policy.shares_with_one
+            added |= store_list(db, who, new_list, self._now_ms(), most)
             self._record(db, who, new_list)
         check_places(db, change, placed)
         if back:
@@ -247,6 +249,7 @@ class FileService:
         changed = quotas.of_nodes(db, touched).less(held).and_more(change.new_files(before))
         changed = changed.less(goes.held) if goes else changed
         self._room.settle(db, who, quota, changed, change.salts(), stores=stores)
+        notify_members(db, who, added, self._now_ms())
         return kept, gone
 
     def _record(self, db: Db, who: Principal, new: NextList) -> None:

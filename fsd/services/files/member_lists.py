@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.principal import Principal
 from fsd.store import models
-from fsd.store.repos import lineages, shares, users
+from fsd.store.repos import lineages, logins, shares, users
 from fsd.store.repos.shares import Holder
 from fsproto import labels
 from fsproto.errors import (
@@ -88,15 +88,19 @@ def check_lists(
     lineages.keep(db, Lineal.LIST, [row[:3] for row in stored.values()])
 
 
-def store_list(db: Db, who: Principal, new: NextList, now_ms: int, most_offers: int) -> None:
+def store_list(
+    db: Db, who: Principal, new: NextList, now_ms: int, most_offers: int
+) -> dict[str, int]:
     """Store a list and the keys sent with it; delete the grants of removed members.
+
+    Return the members who could not open the node before: their ids by name.
 
     `QuotaError` if a member gets more than `most_offers` shares of the user, `NotAllowedError` if
     a member blocks the user and is in the list by name, not only through a group.
     """
     body = new.members.body
     people = shares.holders(db, [member.user for member in body.members])
-    held = shares.grants(db, body.node)
+    held, added = shares.grants(db, body.node), dict[str, int]()
     for member in body.members:
         holder = _checked_holder(who, member, people.get(member.user))
         grant = held.pop(holder.user_id, None)
@@ -112,6 +116,7 @@ def store_list(db: Db, who: Principal, new: NextList, now_ms: int, most_offers: 
             if grant is None:
                 grant = models.Grant(node_id=body.node, user_id=holder.user_id)
                 db.add(grant)
+                added[member.user] = holder.user_id
             grant.sealed_hash, grant.sealed = member.sealed, sealed
         elif grant is None or grant.sealed_hash != member.sealed:
             raise RemoteProtocolError(
@@ -121,6 +126,17 @@ def store_list(db: Db, who: Principal, new: NextList, now_ms: int, most_offers: 
     shares.drop_grants(db, body.node, list(held))
     shares.put_list(db, new.members)
     db.flush()
+    return added
+
+
+def notify_members(db: Db, who: Principal, added: Mapping[str, int], now_ms: int) -> None:
+    """Leave a notice for users that something was shared with them; ids by name.
+
+    The order of the names is the order of the locks.
+    """
+    for name, user_id in sorted(added.items()):
+        logins.hold(db, name)
+        logins.notify(db, user_id, logins.SHARED, now_ms, who.user)
 
 
 def _checked_holder(who: Principal, member: Member, holder: Holder | None) -> Holder:

@@ -16,7 +16,7 @@ from fsd.services.login.attempts import (
     session_ends_ms,
 )
 from fsd.store import models
-from fsd.store.repos import drops, logins, nodes, sessions, users
+from fsd.store.repos import drops, logins, nodes, sessions, shares, users
 from fsproto import crypto
 from fsproto.limits import TICKET_SIZE
 from fsproto.messages.account import Notice, TreeRoot, Welcome
@@ -133,6 +133,8 @@ def new_notices(db: Db, session: models.Session, now_ms: int) -> list[Notice]:
             count, _ = drops.load(db, session.user_id)
             if not count:
                 continue
+        if each.kind == logins.SHARED and not shares.has_any(db, session.user_id):
+            continue  # all of it was taken away again
         told.append(Notice(each.kind, each.at_ms, count, each.address))
     logins.note_told(db, session.user_id, session.id, [each.kind for each in new], now_ms)
     return told

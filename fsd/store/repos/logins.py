@@ -10,6 +10,9 @@ from fsd.store.models import Session, User
 
 DROPPED = "dropped"
 """The kind of the notice about files in the user's drop box."""
+SHARED = "shared"
+"""The kind of the notice that others have shared something with the user; in place of an address,
+it has the name of the last of them."""
 TOLD_ONCE = (DROPPED, "recovery-codes-low")
 """Kinds of notices that only one session gets. All others warn of an intruder, whose own session
 may be the first one to ask; so each session gets them."""

@@ -241,6 +241,11 @@ def given_to(
     ]
 
 
+def has_any(db: Db, user_id: int) -> bool:
+    """Return whether anything is shared with a user."""
+    return db.scalar(select(Grant.node_id).where(Grant.user_id == user_id).limit(1)) is not None
+
+
 def owned_by(db: Db, user_id: int, after: bytes = b"") -> list[MemberList]:
     """Return member lists of nodes that a user shares, by node; none after the last one."""
     query = select(MemberList).join(Node, Node.id == MemberList.node_id)
