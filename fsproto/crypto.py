@@ -101,6 +101,8 @@ def hkdf(ikm: bytes, *, salt: bytes, info: bytes, length: int = KEY_SIZE) -> byt
 
 def hkdf_expand(key: bytes, info: bytes, length: int = KEY_SIZE) -> bytes:
     """Return the second half of HKDF-SHA256 alone, for a `key` (32 bytes) that is uniform."""
+    if length <= HASH_SIZE:  # one block: four times as fast as the object, for each entry of a list
+        return _hmac.digest(key, info + b"\x01", "sha256")[:length]
     return HKDFExpand(hashes.SHA256(), length, info).derive(key)
 
 

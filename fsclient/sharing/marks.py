@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from fsclient.sharing.own_shares import own_shares, told_shares
-from fsclient.tree.nodes import TreeNode
-from fsclient.tree.tree import Tree
 from fskit.text import count_text
 from fsproto.keys.member_list import stated_members
 from fsproto.names import for_terminal
 from fsproto.types import NodeId
+
+if TYPE_CHECKING:
+    from fsclient.tree.nodes import TreeNode
+    from fsclient.tree.tree import Tree
 
 _NAMED = 3
 """Members that a mark names."""
@@ -22,6 +24,8 @@ def members_of(tree: Tree, nodes: Iterable[TreeNode]) -> dict[NodeId, list[str]]
     A member list counts if the user has signed it for exactly this node. A share that this client
     has seen, and that the server does not name, is looked for as by `own_shares`.
     """
+    from fsclient.sharing.own_shares import own_shares, told_shares
+
     mine = {one.keyed.node: one for one in nodes if one.path.owner is None and one.path.parts}
     if not mine:
         return {}
