@@ -65,6 +65,19 @@ def _modules_of_the_map() -> dict[str, str]:
     return rows
 
 
+def test_the_compose_file_sets_what_there_is() -> None:
+    text = (ROOT / "packaging/compose.yaml").read_text()
+    known = (ROOT / "docs/configuration.md").read_text()
+    named = set(re.findall(r"FSD_[A-Z_]+", text))
+    assert named == {"FSD_DATABASE"}
+    assert all(f"`{name}`" in known for name in named)
+    image = (ROOT / "packaging/Containerfile").read_text()
+    assert "EXPOSE 65432" in image
+    assert '- "65432:65432"' in text
+    assert "VOLUME /var/lib/fsd" in image
+    assert "- fsd:/var/lib/fsd" in text
+
+
 def test_the_map_names_every_module_and_no_other():
     rows = _modules_of_the_map()
     missing = []
