@@ -106,6 +106,26 @@ def completion(context: click.Context, *, shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise UsageError(f"There is no completion for {shell}.")
-    for name in _PROGRAMS:
-        made = kind(context.find_root().command, {}, name, f"_{name.upper()}_COMPLETE")
-        click.echo(made.source())
+    root = context.find_root().command
+    made = [kind(root, {}, name, f"_{name.upper()}_COMPLETE").source() for name in _PROGRAMS]
+    click.echo(_zsh_file(made) if shell == "zsh" else "\n".join(made))
+
+
+def _zsh_file(made: list[str]) -> str:
+    """Return one file for all programs: zsh reads only the first line to learn their names.
+
+    It loads the file as a function when one of them is completed for the first time.
+    """
+    functions = [text[text.index("_") : text.index("if [[ $zsh_eval_context")] for text in made]
+    names = [f"compdef _{name}_completion {name}" for name in _PROGRAMS]
+    return "\n".join(
+        [
+            f"#compdef {' '.join(_PROGRAMS)}\n",
+            *functions,
+            "if [[ $zsh_eval_context[-1] == loadautofunc ]]; then",
+            '    _${service}_completion "$@"',
+            "else",
+            *(f"    {line}" for line in names),
+            "fi",
+        ]
+    )

@@ -109,6 +109,34 @@ def test_completion_is_there_for_all_three_programs(fsadmin, shell):
         assert variable in text
 
 
+def test_one_zsh_file_serves_all_three_programs(fsadmin):
+    _, text, _ = fsadmin("completion", "zsh")
+    assert text.splitlines()[0] == "#compdef fsd fsadmin fsclient"  # zsh reads no other line
+    assert text.count("#compdef") == 1
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
+@pytest.mark.parametrize("program", ["fsd", "fsadmin", "fsclient"])
+def test_zsh_calls_the_function_of_the_program_that_is_completed(fsadmin, tmp_path, program):
+    (tmp_path / "_fs").write_text(fsadmin("completion", "zsh")[1])
+    stub = tmp_path / program
+    stub.write_text(f'#!/bin/sh\necho "$_{program.upper()}_COMPLETE" > {tmp_path}/asked\n')
+    stub.chmod(0o755)
+    places = f"fpath=({tmp_path} $fpath); path=({tmp_path} $path)"
+    script = (
+        "autoload -Uz compinit; compinit -u -D\n"
+        'compadd() {}\nwords=("$1" "x"); CURRENT=2; service="$1"\n'
+        '"$_comps[$1]"\n'
+    )
+    done = subprocess.run(
+        ["zsh", "-f", "-c", f"{places}; {script}", "zsh", program],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (tmp_path / "asked").read_text() == "zsh_complete\n", done.stderr
+
+
 @pytest.mark.parametrize(
     ("program", "line", "expected"),
     [
