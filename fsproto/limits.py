@@ -120,6 +120,29 @@ MAX_DROPS_NAMED = 1000
 MAX_FORGOTTEN = 100
 """Removed nodes in one `forget`; the server deletes them in one transaction."""
 
+MAX_PUBLIC_LINK_DESCRIPTION = 1 << 23
+"""Bytes of the sealed description of a public link."""
+MAX_PUBLIC_LINK_FILES = 1 << 15
+"""Files that one public link opens, and folders that it names."""
+MAX_PUBLIC_LINK_PART = 1 << 19
+"""Bytes of the sealed description in one `makelink` or `addtolink`."""
+MAX_PUBLIC_LINK_CONTENTS = 1 << 12
+"""Contents in one `makelink` or `addtolink`."""
+MAX_PUBLIC_LINK_NOTE = 1000
+"""Characters of the sender's note."""
+MAX_PUBLIC_LINK_RECORD = 66_000
+"""Bytes of the owner's sealed record of a public link."""
+MAX_PUBLIC_LINK_PASSWORD = 1024
+"""UTF-8 bytes of the password of a public link."""
+MAX_PUBLIC_LINKS_NAMED = 1000
+"""Links in one `removelinks`."""
+MAX_PUBLIC_LINK_DOWNLOADS = (1 << 31) - 1
+"""Largest number of downloads that a link can permit."""
+MAX_PUBLIC_LINK_TICKET = 64
+"""Bytes of the ticket of a download."""
+PUBLIC_LINK_TICKET_S = 24 * 3600
+"""Seconds for which the ticket of a download is valid."""
+
 OTP_DIGITS = range(6, 9)
 """Digits of a one-time password."""
 OTP_PERIODS_S = range(15, 121)

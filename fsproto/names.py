@@ -10,7 +10,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from fsproto.errors import InvalidNameError
+from fsproto.errors import InvalidNameError, RemoteProtocolError
 from fsproto.limits import MAX_DROP_NAME, MAX_DROP_PARTS, MAX_NAME_BYTES, MAX_PATH_PARTS
 
 _QUOTED = 80
@@ -89,6 +89,17 @@ def is_assigned(name: str) -> bool:
     Only then is the normal form of the name the same in all later versions.
     """
     return _is_plain_ascii(name) or all(unicodedata.category(c) != "Cn" for c in name)
+
+
+def check_received_name(name: str) -> None:
+    """Raise `RemoteProtocolError` unless `name`, which another person chose, can name a file."""
+    try:
+        normal = clean_name(name)
+    except InvalidNameError as error:
+        raise RemoteProtocolError(f"A file or folder has an invalid name: {error}") from None
+    # The writer's version of Unicode may be a later one, with other normal forms of new characters.
+    if normal != name and is_assigned(name):
+        raise RemoteProtocolError("A file or folder has a name outside its normal form.")
 
 
 def drop_parts(name: str) -> tuple[str, ...]:

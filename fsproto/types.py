@@ -9,6 +9,8 @@ NodeId = NewType("NodeId", bytes)
 """16 random bytes that name a node for life."""
 DropId = NewType("DropId", bytes)
 """16 random bytes that name a drop."""
+LinkId = NewType("LinkId", bytes)
+"""16 bytes that name a public link; derived from its secret."""
 NodeKey = NewType("NodeKey", bytes)
 """32 random bytes; a folder's opens its children, a file's its metadata."""
 FileKey = NewType("FileKey", bytes)

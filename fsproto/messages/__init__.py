@@ -8,7 +8,7 @@ import msgspec
 
 from fsproto.errors import FsError, InternalError, LoginRefused, RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
-from fsproto.messages import account, drops, files, history, keylog, shares
+from fsproto.messages import account, drops, files, history, keylog, links, shares
 from fsproto.messages.base import Done, Failure, Message, Refused
 from fsproto.packing import decoder_of
 
@@ -26,6 +26,7 @@ __all__ = [
     "files",
     "history",
     "keylog",
+    "links",
     "shares",
 ]
 
@@ -99,6 +100,12 @@ MESSAGES: tuple[type[Message], ...] = (
     files.Changed,
     account.EndSession,
     Refused,
+    links.MakeLink,
+    links.AddToLink,
+    links.LinkMade,
+    links.GetLinks,
+    links.Links,
+    links.RemoveLinks,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

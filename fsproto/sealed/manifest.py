@@ -22,7 +22,6 @@ from msgspec.structs import replace
 from fsproto import crypto, labels
 from fsproto.errors import (
     IntegrityError,
-    InvalidNameError,
     RemoteProtocolError,
     SignatureError,
 )
@@ -33,7 +32,7 @@ from fsproto.limits import (
     MAX_METADATA,
     METADATA_BLOCK,
 )
-from fsproto.names import clean_name, is_assigned
+from fsproto.names import check_received_name
 from fsproto.packing import Record, pack, unpack
 from fsproto.proofs.lineage import LineagePoint
 from fsproto.ranges import Generation, Int64, Uint63, Version
@@ -190,7 +189,7 @@ def _filled(packed: bytes) -> bytes:
 def open_name(key: bytes, manifest: Manifest) -> str:
     """Return the name from a manifest's metadata; of a manifest whose content is not known."""
     name = _opened(key, manifest).name
-    _check_name(name)
+    check_received_name(name)
     return name
 
 
@@ -221,7 +220,7 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
     """
     metadata = _opened(key, manifest)
     if manifest.parent != NO_NODE:
-        _check_name(metadata.name)
+        check_received_name(metadata.name)
     content = manifest.content
     if content is None:
         fits = metadata.file_key is None and not (metadata.mode or metadata.size)
@@ -232,17 +231,6 @@ def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
     if not fits:
         raise RemoteProtocolError("A manifest and its metadata disagree about what they describe.")
     return metadata
-
-
-def _check_name(name: str) -> None:
-    # Here the writer chose the bad name, not the person who runs the command.
-    try:
-        normal = clean_name(name)
-    except InvalidNameError as error:
-        raise RemoteProtocolError(f"A file or folder has an invalid name: {error}") from None
-    # The writer's version of Unicode may be a later one, with other normal forms of new characters.
-    if normal != name and is_assigned(name):
-        raise RemoteProtocolError("A file or folder has a name outside its normal form.")
 
 
 class VerifiedManifest(Value, frozen=True):

@@ -38,6 +38,8 @@ FIRST_PLAIN = SEGMENT_SIZE - HEADER_SIZE - TAG_SIZE
 """Plaintext bytes of a full first segment."""
 OTHER_PLAIN = SEGMENT_SIZE - TAG_SIZE
 """Plaintext bytes of every other full segment."""
+MAX_PLAIN = FIRST_PLAIN + (MAX_SEGMENTS - 1) * OTHER_PLAIN
+"""Bytes of plaintext of the largest file."""
 
 _NONCE = struct.Struct(f">{PREFIX_SIZE}sIB")
 _VERSION = struct.Struct(">Q")

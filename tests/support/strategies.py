@@ -114,6 +114,8 @@ def _values(kind: Any) -> st.SearchStrategy[Any]:
     if typing.get_origin(kind) is typing.Annotated:
         of, bounds = typing.get_args(kind)
         return _values(of) if bounds.max_length else st.integers(bounds.ge, bounds.le)
+    if typing.get_origin(kind) is typing.Literal:
+        return st.sampled_from(typing.get_args(kind))
     kind, may_be_none = declared(kind)
     if may_be_none:
         return st.none() | _values(kind)

@@ -32,6 +32,8 @@ def from_json(kind: type[R], fields: dict[str, Any]) -> R:
 
 def declared(kind: Any) -> tuple[Any, bool]:
     """Return the underlying type of an annotation, and whether None is allowed."""
+    if typing.get_origin(kind) is typing.Literal:
+        return type(typing.get_args(kind)[0]), False
     some = [each for each in typing.get_args(kind) if each is not type(None)]
     if type(None) in typing.get_args(kind):
         return declared(some[0])[0], True

@@ -20,6 +20,7 @@ from tests.vectors.makers import (
     drops,
     folders,
     keys,
+    links,
     moves,
     people,
     shares,
@@ -31,7 +32,7 @@ from tests.vectors.makers import (
 
 MAKERS = (
     *(channel, content, folders, keys, shares, signing, carried, drops),
-    *(versions, people, strict, moves, signers),
+    *(versions, people, strict, moves, signers, links),
 )
 ABOUT = {
     "keys": "RSA-3072 private keys that the other vectors name.",
@@ -69,6 +70,9 @@ ABOUT = {
     "ed25519": "Signatures about which libraries disagree.",
     "packing": "Encodings of one value; only the shortest is accepted.",
     "moves": "Statements of former host keys, and answers that carry them.",
+    "publiclink": "Public links: keys and sealed descriptions.",
+    "linkrecord": "The owner's sealed records of public links.",
+    "linkurl": "URLs of public links, as programs pass them on.",
     "signers": "Whose signature counts in a folder.",
 }
 

@@ -26,9 +26,18 @@ KINDS = {
         "NODE_NAME_KEY",
         "NODE_METADATA_KEY",
         "NODE_FORMER_KEY",
+        "NODE_PUBLIC_LINK_KEY",
     },
     "derived from secrets": {"CHANNEL_SECRET", "WRAP", "DROP_WRAP"},
     "keys of a drop": {"DROP_FILE_KEY", "DROP_NOTE_KEY"},
+    "derived from the secret of a public link": {
+        "PUBLIC_LINK_ID",
+        "PUBLIC_LINK_ACCESS",
+        "PUBLIC_LINK_SALT",
+        "PUBLIC_LINK_PASSWORD",
+        "PUBLIC_LINK_PROOF",
+        "PUBLIC_LINK_KEY",
+    },
     "derived from a file key": {
         "CONTENT",
         "CONTENT_COMMITMENT",
@@ -45,6 +54,8 @@ KINDS = {
         "KEYFILE",
         "EXPORT",
         "SERVER_OTP_SECRET",
+        "PUBLIC_LINK",
+        "PUBLIC_LINK_RECORD",
     },
     "derived from an identity": {"JOURNAL", "SYNC_STATE"},
     "derived from a public bundle": {"SAFETY_NUMBER"},
@@ -54,6 +65,7 @@ KINDS = {
         "SERVER_AUDIT_HEAD",
         "SERVER_AUDIT_ARCHIVE",
         "SERVER_RECOVERY_CODE",
+        "SERVER_LINK_TICKETS",
     },
 }
 """Labels by kind of input; within a kind, labels must not be confused."""
