@@ -54,6 +54,11 @@ log = logging.getLogger(__name__)
     metavar="HOST:PORT",
     help="Address of the SSH listener; port 0 picks a free port.  [default: no SSH listener]",
 )
+@click.option(
+    "--web-listen",
+    metavar="HOST:PORT",
+    help="Address of the web listener, for public links.  [default: no web listener]",
+)
 @set_option
 @click.option(
     "--check-config",
@@ -70,6 +75,7 @@ def command(
     log_format: str | None,
     metrics_listen: str | None,
     ssh_listen: str | None,
+    web_listen: str | None,
     settings: tuple[str, ...],
     check_config: bool,
 ) -> int:
@@ -82,6 +88,10 @@ def command(
     With --ssh-listen it prints another one, with the fingerprints that SSH clients show:
 
         fsd ssh on HOST:PORT host-key SHA256:... (ED25519) SHA256:... (RSA)
+
+    With --web-listen, which serves public links, it prints
+
+        fsd web on HOST:PORT
 
     SIGTERM and SIGINT stop the server after the requests in flight. SIGHUP reads the configuration
     and the host key again. Enrol people with fsadmin.
@@ -101,6 +111,7 @@ def command(
             "log_format": log_format,
             "metrics_listen": metrics_listen,
             "ssh.listen": ssh_listen,
+            "web.listen": web_listen,
         },
     )
     loaded = load(wanted)
@@ -172,6 +183,8 @@ def _ready(where: Listeners) -> None:
     click.echo(f"fsd ready on {where.address} host-key {where.host_key}")
     if where.ssh is not None:
         click.echo(f"fsd ssh on {where.ssh} host-key {' '.join(map(str, where.ssh_keys))}")
+    if where.web is not None:
+        click.echo(f"fsd web on {where.web}")
 
 
 def main() -> None:

@@ -189,6 +189,38 @@ class QuotaPolicy:
 
 
 @dataclass(frozen=True)
+class LinkPolicy:
+    """Public links: the start of their URLs, and what one user may have."""
+
+    url: str = ""
+    """The start of the URLs of links, before `/l`; empty: the server offers no links."""
+    most: int = 1000
+    """Links of one user."""
+    descriptions_mib: int = 64
+    """Sealed descriptions of the links of one user, in MiB."""
+
+
+@dataclass(frozen=True)
+class WebPolicy:
+    """The web listener: its certificate, its connections, and the proxies before it."""
+
+    certificate: str = ""
+    """A file with the TLS certificates in PEM; empty: a proxy before the listener has TLS."""
+    certificate_key: str = ""
+    """A file with the private key in PEM; empty: it is in the file with the certificates."""
+    proxies: tuple[str, ...] = ()
+    """Addresses of proxies that name the client in `X-Forwarded-For`."""
+    connections: int = 512
+    """Connections in total."""
+    connections_of_one: int = 32
+    """Connections from one address (of IPv6: its /64), other than a proxy's."""
+    request_s: float = 20.0
+    """From the connection, or the last answer, to the end of the next request's head."""
+    stall_s: float = 60.0
+    """Without a byte to the client while an answer waits for it."""
+
+
+@dataclass(frozen=True)
 class HookPolicy:
     """Where events of the audit log are delivered, and which."""
 

@@ -34,6 +34,7 @@ from fsd.services.files.key_log import KeyLogService, KeyLogWriter
 from fsd.services.files.quotas import RENEW_S, Quotas
 from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
+from fsd.services.links.owner import LinkService
 from fsd.services.login.login import LoginService
 from fsd.settings.reload import compare
 from fsd.store.engine import Database
@@ -41,7 +42,7 @@ from fsd.systemd.notify import READY, STOPPING, notify, reloading
 from fsd.workers import IdleWorkers
 from fskit.clock import now_ms
 from fskit.descriptors import raise_limit
-from fsproto import crypto
+from fsproto import crypto, labels
 from fsproto.errors import FsError
 from fsproto.link import Address
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from fsd.hooks.worker import HookWorker
     from fsd.metrics.metrics import Metrics
     from fsd.net.ssh.server import SshServer
+    from fsd.net.web.server import WebServer
+    from fsd.services.links.receiver import LinkReceivers
     from fsd.settings.load import Loaded
     from fsd.settings.model import Settings
 
@@ -74,6 +77,8 @@ class Listeners:
     host_key: str
     ssh: Address | None
     """The address of the SSH listener; None if SSH access is off."""
+    web: Address | None
+    """The address of the web listener; None if it is off."""
     ssh_keys: Sequence[SshHostKey]
 
 
@@ -152,6 +157,13 @@ class _Server:
             random=os.urandom,
             places=self._places,
         )
+        self._links = LinkService(
+            database,
+            self._audit,
+            policy=settings.links,
+            logins=settings.logins,
+            now_ms=now_ms,
+        )
         self._log = KeyLogWriter(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
         self._stop = asyncio.Event()
@@ -169,6 +181,7 @@ class _Server:
             folder=settings.home.blobs / "staging",
         )
         self._hooks = self._hook_worker()
+        self._web, self._receivers = self._web_door(settings)
         self._ssh_keys: list[SshHostKey] = []
         self._ssh = None if settings.ssh_listen is None else self._ssh_door(settings, dispatcher)
 
@@ -187,6 +200,25 @@ class _Server:
             own=settings.ssh,
             counted=counted,
         )
+
+    def _web_door(self, settings: Settings) -> tuple[WebServer | None, LinkReceivers | None]:
+        if settings.web_listen is None:
+            return None, None
+        from fsd.net.web.server import WebServer
+        from fsd.services.links.receiver import LinkReceivers
+
+        receivers = LinkReceivers(
+            self._database,
+            self._blobs,
+            self._audit,
+            ticket_key=self._vault.derived(labels.SERVER_LINK_TICKETS),
+            logins=settings.logins,
+            now_ms=now_ms,
+        )
+        if not settings.links.url:
+            log.warning("web.url is empty, so people cannot make links")
+        counted = _nothing if self._watch is None else self._watch.web
+        return WebServer(receivers, settings.web, settings.door.refusal_s, counted), receivers
 
     def _hook_worker(self) -> HookWorker | None:
         """Return what delivers events, if the settings have a target for them."""
@@ -220,6 +252,7 @@ class _Server:
             HistoryService(self._database, self._blobs, self._audit),
             self._drops,
             ChangeService(self._database),
+            self._links,
         )
         return dispatcher if self._watch is None else self._watch.beside(dispatcher)
 
@@ -232,6 +265,7 @@ class _Server:
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await self._open()
         bound_ssh = await self._open_ssh()
+        bound_web = await self._open_web()
         await self._open_watch()
         if self._hooks is not None:
             await asyncio.to_thread(self._hooks.start)
@@ -248,7 +282,7 @@ class _Server:
         gc.collect()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER)
-        ready(Listeners(bound, host_key, bound_ssh, self._ssh_keys))
+        ready(Listeners(bound, host_key, bound_ssh, bound_web, self._ssh_keys))
         notify(READY)
         log.info("ready")
         await self._stop.wait()
@@ -258,6 +292,8 @@ class _Server:
         janitor.stop()
         if self._ssh is not None:
             await self._ssh.stop_accepting()
+        if self._web is not None:
+            await self._web.close()
         await self._door.close()
         self._spare.close()
         renewing.cancel()
@@ -294,6 +330,18 @@ class _Server:
                 hint="Give another address with --ssh-listen; port 0 picks a free one.",
             ) from None
 
+    async def _open_web(self) -> Address | None:
+        where = self._settings.web_listen
+        if where is None or self._web is None:
+            return None
+        try:
+            return Address(*await self._web.open(where.host, where.port))
+        except OSError as error:
+            raise ListenError(
+                f"Cannot listen for HTTP on {where}: {_reason(error)}.",
+                hint="Give another address with --web-listen; port 0 picks a free one.",
+            ) from None
+
     async def _open_watch(self) -> None:
         where = self._settings.metrics_listen
         if where is None or self._watch is None:
@@ -327,6 +375,10 @@ class _Server:
         logs.set_up(self._settings.log_format, self._settings.log_level)
         self._quotas.policy = self._settings.quota
         self._people.policy = self._settings.person
+        self._links.policy, self._links.logins = self._settings.links, self._settings.logins
+        if self._web is not None and self._receivers is not None:
+            self._receivers.logins = self._settings.logins
+            self._web.renew(self._settings.door.refusal_s)
         dispatcher = self._dispatcher()
         self._door.renew(dispatcher, host_key, self._settings.door, moves)
         if self._ssh is not None:

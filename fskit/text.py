@@ -20,6 +20,7 @@ _LATEST_MS = 253_402_214_400_000
 """The first and the last day that are in four digits of the year in every time zone."""
 _UNKNOWN_TIME = "unknown time"
 ALLOWED_MOMENTS = "a date like 2026-11-28, or a time ago like 90s, 15m, 8h, 7d or 2w"
+ALLOWED_SPANS = "a span of time like 90s, 15m, 8h, 7d or 2w"
 MAX_BYTES = (1 << 63) - 1
 """The largest integer that a database column can store."""
 ALLOWED_BYTES = (
@@ -69,6 +70,17 @@ def parse_moment(text: str, now_s: float) -> float:
         except (ValueError, OverflowError):
             continue
     raise ValueError("no moment")
+
+
+def parse_span(text: str) -> int:
+    """Return a span of time as typed, in seconds: `90s`, `15m`, `8h`, `7d`, `2w`.
+
+    `ValueError` for any other text, and for a span of nothing.
+    """
+    match = _AGO.fullmatch(text.strip())
+    if match is None or not int(match[1]):
+        raise ValueError("no span of time")
+    return int(match[1]) * _SPANS[match[2]]
 
 
 def size_text(size: float) -> str:

@@ -25,7 +25,7 @@ from fsd.store.models import Base
 from tests.support import rsa_pool
 from tests.support.compiled_sql import share_compiled_sql
 from tests.support.rsa_pool import RsaPool
-from tests.support.servers import RunningServer
+from tests.support.servers import WEB, RunningServer
 
 if TYPE_CHECKING:
     from tests.support.postgres import Cluster
@@ -202,7 +202,8 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 @pytest.fixture(scope="session")
 def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A running `fsd` shared by tests that only add their own users and never change the server."""
-    with RunningServer.start(tmp_path_factory.mktemp("shared") / "fsd-home") as running:
+    home = tmp_path_factory.mktemp("shared") / "fsd-home"
+    with RunningServer.start(home, *WEB) as running:
         yield running
 
 

@@ -13,12 +13,17 @@ class Vault:
     def __init__(self, master_key: bytes, random: Random) -> None:
         """Initialise with the master key, 32 bytes."""
         self._aead = crypto.Aead(master_key)
+        self._master_key = master_key
         self._random = random
 
     def seal(self, secret: str, user_id: int) -> bytes:
         """Seal a user's secret."""
         nonce = self._random(crypto.NONCE_SIZE)
         return nonce + self._aead.seal(nonce, secret.encode(), _binding(user_id))
+
+    def derived(self, label: bytes) -> bytes:
+        """Return a key (32 bytes) for the purpose that `label` names."""
+        return crypto.hkdf_expand(self._master_key, label)
 
     def new_key(self) -> bytes:
         """Return a new random key, 32 bytes, to be sealed by this vault."""

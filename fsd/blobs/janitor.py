@@ -17,6 +17,7 @@ from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import (
     drops,
+    links,
     penalties,
     quotas,
     sessions,
@@ -25,6 +26,7 @@ from fsd.store.repos import (
     versions,
 )
 from fsd.store.repos.many import helpings
+from fsproto.limits import PUBLIC_LINK_TICKET_S
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,9 @@ ABANDONED_S = 7 * 24 * 3600.0
 USED_OTP_S = 24 * 3600.0
 PENALTY_S = 24 * 3600.0
 """The longest time that a refused login is stored; policies forget it earlier."""
+
+INCOMPLETE_LINK_S = 3600.0
+"""Time after which a public link without all parts is deleted."""
 
 _MOST = 1000
 """Places that are emptied at a time."""
@@ -82,6 +87,7 @@ class Janitor:
             sessions.tidy(db, now)
             quotas.tidy(db, now)
             penalties.tidy(db, now - int(PENALTY_S * 1000))
+            links.tidy(db, now, int(INCOMPLETE_LINK_S * 1000), PUBLIC_LINK_TICKET_S * 1000)
             users.drop_used(db, now - int(USED_OTP_S * 1000))
         if stale:
             log.info("tidied up", extra={"count": len(stale)})

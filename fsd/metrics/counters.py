@@ -55,6 +55,14 @@ class Counters:
             "fsd_hook_deliveries", "Tries to deliver events to hooks, by result.",
             ["target", "result"], registry=self.registry,
         )  # fmt: skip
+        self.web = Counter(
+            "fsd_web_requests", "Requests of receivers of public links, by kind and status.",
+            ["kind", "status"], registry=self.registry,
+        )  # fmt: skip
+        self.web_sent = Counter(
+            "fsd_web_sent_bytes", "Sealed content sent to receivers of public links.",
+            registry=self.registry,
+        )  # fmt: skip
         for result in ("ok", "refused", "failed"):
             self.logins.labels(result)
         Info("fsd_build", "The running version.", registry=self.registry).info(

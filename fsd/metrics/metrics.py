@@ -40,7 +40,7 @@ class Metrics:
             dispatcher.histories,
             dispatcher.drops,
         )
-        return CountingDispatcher(*parts, dispatcher.changes, self._numbers)
+        return CountingDispatcher(*parts, dispatcher.changes, dispatcher.links, self._numbers)
 
     def login_over_ssh(self, result: str) -> None:
         """Count a login at the SSH listener: `ok`, `refused` or `failed`."""
@@ -49,6 +49,11 @@ class Metrics:
     def hook(self, target: str, result: str, count: int) -> None:
         """Count events at a hook: `ok`, `failed`, `given-up` or `dropped`."""
         self._numbers.hooks.labels(target, result).inc(count)
+
+    def web(self, kind: str, status: int, size: int) -> None:
+        """Count an answer of the web listener: kind of request, status, bytes of content."""
+        self._numbers.web.labels(kind, str(status)).inc()
+        self._numbers.web_sent.inc(size)
 
     async def open(self, where: Address, door: NativeServer, ssh: SshServer | None) -> Address:
         """Open the listener; return its address. `OSError` if it cannot listen there."""

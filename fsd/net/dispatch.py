@@ -15,6 +15,7 @@ from fsd.services.files.key_log import KeyLogService
 from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
 from fsd.services.files.uploads import FinishedUpload, StagedUpload
+from fsd.services.links.owner import LinkService
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.login import LoginService
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
@@ -49,6 +50,7 @@ from fsproto.messages.files import (
 )
 from fsproto.messages.history import Forget, GetHistory, GetLineage, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate, RotatePart
+from fsproto.messages.links import AddToLink, GetLinks, MakeLink, RemoveLinks
 from fsproto.messages.shares import (
     Block,
     GetBlocked,
@@ -99,6 +101,7 @@ class Dispatcher:
     histories: HistoryService
     drops: DropService
     changes: ChangeService
+    links: LinkService
 
     def log_in(
         self, ask: Login | Enroll, channel_id: bytes, address: str
@@ -137,6 +140,12 @@ class Dispatcher:
                 return self.histories.removed(who, folder, skip)
             case GetMembers() | GetGroup() | Leave() | Block() | GetBlocked():
                 return self._of_shares(who, ask)
+            case MakeLink():
+                return self.links.make(who, ask)
+            case AddToLink():
+                return self.links.add(who, ask)
+            case RemoveLinks(removed):
+                return self.links.remove(who, removed)
         return self._of_account(who, ask)
 
     def _of_shares(
@@ -194,6 +203,8 @@ class Dispatcher:
                 return self.sharing.with_me(who, ask)
             case GetDrops():
                 return self.drops.waiting(who)
+            case GetLinks():
+                return self.links.listing(who)
             case GetHistory(node, version):
                 return self.histories.of_node(who, node, version)
             case GetLineage(ranges):

@@ -10,12 +10,14 @@ from fsd.policies import (
     DropPolicy,
     HookPolicy,
     KeepPolicy,
+    LinkPolicy,
     ListenerPolicy,
     LoginPolicy,
     PersonPolicy,
     QuotaPolicy,
     SshPolicy,
     UploadLimits,
+    WebPolicy,
 )
 from fsproto.limits import DEFAULT_PORT
 from fsproto.link import Address
@@ -44,4 +46,8 @@ class Settings:
     keep: KeepPolicy = field(default_factory=KeepPolicy)
     quota: QuotaPolicy = field(default_factory=QuotaPolicy)
     drops: DropPolicy = field(default_factory=DropPolicy)
+    web_listen: Address | None = None
+    """Where receivers of public links are served over HTTP; None: nowhere."""
+    web: WebPolicy = field(default_factory=WebPolicy)
+    links: LinkPolicy = field(default_factory=LinkPolicy)
     hooks: HookPolicy = field(default_factory=HookPolicy)

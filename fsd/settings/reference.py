@@ -57,6 +57,8 @@ _SECTIONS = {
     ),
     "upload": ("`[upload]`", "Limits for the uploads of one user."),
     "hooks": ("`[hooks]`", "Delivery of events; see [Operations](operations.md#hooks)."),
+    "web": ("`[web]`", "The web listener for [public links](public-links.md)."),
+    "links": ("`[links]`", "Limits for public links."),
     "drops": ("`[drops]`", "Limits for drops; they matter only with `drop_box = true`."),
 }
 _WIDTH = 34

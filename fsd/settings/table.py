@@ -26,6 +26,7 @@ from fsd.settings.kinds import (
     ValueKind,
     Whole,
 )
+from fsd.settings.web_kinds import Addresses, FilePath, LinkStart
 from fsproto.limits import MAX_DROPS, MAX_SESSIONS, MAX_SHARES
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("login.first_wait", "logins.first_wait_ms", Time(1, 3600, _MS), "First delay of the throttle; every further refusal doubles it.", reloads=True),
     Setting("login.longest_wait", "logins.longest_wait_ms", Time(1, 86400, _MS), "Longest delay of the throttle.", reloads=True),
     Setting("login.forget", "logins.forget_ms", Time(60, 30 * 86400, _MS), "After this time without a refusal, earlier refusals no longer count.", reloads=True),
-    Setting("login.most_failures", "logins.most_failures", Whole(5, 100), "Refusals in a row in which only the code was wrong, after which the account is locked until `fsadmin unlock-user`.", reloads=True),
+    Setting("login.most_failures", "logins.most_failures", Whole(5, 100), "Refusals in a row in which only the code was wrong, after which the account is locked until `fsadmin unlock-user`. After as many wrong passwords, a public link is locked for good.", reloads=True),
     Setting("login.most_drift", "logins.most_drift_ms", Time(0, 600, _MS), "Largest clock error of a user's device that fsd learns from codes and corrects.", reloads=True),
     Setting("login.rotations_a_day", "logins.rotations_a_day", Whole(1, 1000), "Key rotations per user within 24 hours.", reloads=True),
 
@@ -128,6 +129,18 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("drops.longest_name", "drops.longest_name", Whole(8, 1024), "Longest name of a drop in bytes, including its folders."),
     Setting("drops.at_once", "drops.at_once", Whole(1, 1000), "Uploads of drops per user at the same time."),
     Setting("drops.keep_days", "drops.keep_days", Whole(1, 36_500), "Days after which a drop is deleted that its recipient has neither accepted nor rejected."),
+
+    Setting("web.listen", "web_listen", Listening(optional=True), "Address of the web listener, for receivers of public links. Empty: off."),
+    Setting("web.url", "links.url", LinkStart(), "The start of the URLs of public links, before `/l#`: the address of the web listener, or of the proxy before it, as receivers reach it. Empty: people cannot make links.", reloads=True),
+    Setting("web.certificate", "web.certificate", FilePath(), "File with the TLS certificates in PEM, if the listener has TLS itself. Empty: a proxy has it."),
+    Setting("web.certificate_key", "web.certificate_key", FilePath(), "File with the private key in PEM. Empty: it is in the file of `web.certificate`."),
+    Setting("web.proxies", "web.proxies", Addresses(), "Addresses of proxies whose `X-Forwarded-For` names the client. The proxy must replace that header, or add to it."),
+    Setting("web.connections", "web.connections", Whole(8, 100_000), "Connections in total. Above the limit, fsd closes the oldest one of the address with the most (IPv6: its /64)."),
+    Setting("web.connections_of_one", "web.connections_of_one", Whole(1, 100_000), "Connections from one address (IPv6: its /64) other than a proxy's. Above the limit, fsd closes the oldest one."),
+    Setting("web.request", "web.request_s", Time(1, 300), "Time limit from the connection, or from the last answer, to the end of the next request."),
+    Setting("web.stall", "web.stall_s", Time(5, 3600), "Time limit without the receiver reading data that the server sends."),
+    Setting("links.most", "links.most", Whole(1, 1_000_000), "Public links per user.", reloads=True),
+    Setting("links.descriptions_mib", "links.descriptions_mib", Whole(1, 1 << 20), "Sealed descriptions of the public links of one user, in MiB: about 0.3 KiB for each file.", reloads=True),
 
     Setting("hooks.command", "hooks.command", Command(), "Program that is run for each event, with the event as JSON on its standard input; no shell. Empty: none.", secret=True),
     Setting("hooks.url", "hooks.url", WebhookUrl(), "Webhook that each event is sent to, signed with the secret in `hook.key`. Empty: none.", secret=True),

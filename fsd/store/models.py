@@ -13,6 +13,7 @@ from fsd.store import (  # noqa: F401 - all tables are known together
     drop_models,
     group_models,
     hook_models,
+    link_models,
     login_models,
     quota_models,
 )

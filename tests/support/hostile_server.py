@@ -24,7 +24,7 @@ from fsd.home.home import HOST_KEY, Home
 from fsd.net.dispatch import Dispatcher
 from fsd.net.logged_in import LoggedIn
 from fsd.net.server import NativeServer
-from fsd.policies import DropPolicy, ListenerPolicy, LoginPolicy, PersonPolicy
+from fsd.policies import DropPolicy, LinkPolicy, ListenerPolicy, LoginPolicy, PersonPolicy
 from fsd.principal import Principal
 from fsd.services.drops.service import DropService
 from fsd.services.files.changes import ChangeService
@@ -33,6 +33,7 @@ from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService, KeyLogWriter
 from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
+from fsd.services.links.owner import LinkService
 from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
 from fsd.workers import IdleWorkers
@@ -367,6 +368,13 @@ class HostileServer:
             HistoryService(database, blobs),
             self.drops,
             ChangeService(database),
+            LinkService(
+                database,
+                AuditLog(vault, now_ms),
+                policy=LinkPolicy(url="http://links.test"),
+                logins=self._logins,
+                now_ms=now_ms,
+            ),
             server=self,
         )
         self._door = door = _Door(self, dispatcher, home, self._policy, spare, self._people)

@@ -22,6 +22,10 @@ from tests.support.programs import Process, start_program
 
 ROOT = Path(__file__).parents[2]
 LOOPBACK = "127.0.0.1:0"
+LINK_START = "http://links.test"
+"""The start of links in the settings of test servers; see `RunningServer.reachable`."""
+WEB = ("--web-listen", LOOPBACK, "--set", f"web.url={LINK_START}")
+"""Options of a server with a web listener."""
 STOPS_WITHIN_S = 60
 
 _READY = re.compile(r"fsd ready on (?P<address>\S+) host-key (?P<key>SHA256:[A-Za-z0-9+/]{43})\n")
@@ -84,6 +88,8 @@ class RunningServer:
     """The value of `--database`."""
     options: tuple[str, ...] = field(default=())
     """All other options of the server."""
+    web: str = ""
+    """The start of links as the web listener serves them; empty: there is none."""
 
     @classmethod
     def start(
@@ -121,8 +127,10 @@ class RunningServer:
             process.kill()
             process.communicate()
             raise NotReadyError(f"{line!r}, exit {process.returncode}: {log.read_text()}")
-        address = parse_address(match["address"])
-        return cls(home, address, match["key"], process, database, options)
+        address, web = parse_address(match["address"]), ""
+        if "--web-listen" in options:
+            web = f"http://{process.stdout.readline().removeprefix('fsd web on ').strip()}"
+        return cls(home, address, match["key"], process, database, options, web)
 
     def __enter__(self) -> Self:
         return self
@@ -135,6 +143,10 @@ class RunningServer:
     def log(self) -> str:
         """The text that the server has written to stderr so far."""
         return _log_of(self.home).read_text()
+
+    def reachable(self, url: str) -> str:
+        """Return the URL of a link with the present address of the web listener."""
+        return url.replace(LINK_START, self.web)
 
     def stop(self) -> int:
         """Ask the server to stop; return its exit status. Harmless if it has already ended."""

@@ -17,7 +17,7 @@ from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
-from fsd.policies import DropPolicy, LoginPolicy
+from fsd.policies import DropPolicy, LinkPolicy, LoginPolicy
 from fsd.principal import Principal
 from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
@@ -29,6 +29,8 @@ from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService, KeyLogWriter
 from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
+from fsd.services.links.owner import LinkService
+from fsd.services.links.receiver import LinkReceivers
 from fsd.services.login.login import LoginService
 from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
@@ -55,6 +57,8 @@ from tests.support import fixed_keys
 
 CHANNEL = b"the channel they speak over".ljust(32)
 ADDRESS = "192.0.2.1"
+GUESSES = LoginPolicy(most_failures=6)
+"""So few wrong passwords lock a public link; the throttles are those of logins."""
 MASTER_KEY = fixed_keys.stretch("master key", 32)
 LOG_KEY = crypto.SigningKey(fixed_keys.stretch("log key", crypto.ED25519_SIZE))
 
@@ -114,6 +118,21 @@ class Services:
         self.sharing = ShareService(database, self.audit, now_ms=clock)
         self.key_log = KeyLogService(database, self.log)
         self.changes = ChangeService(database)
+        self.links = LinkService(
+            database,
+            self.audit,
+            policy=LinkPolicy(url="https://files.example.org"),
+            logins=GUESSES,
+            now_ms=clock,
+        )
+        self.receivers = LinkReceivers(
+            database,
+            self.blobs,
+            self.audit,
+            ticket_key=self.vault.derived(labels.SERVER_LINK_TICKETS),
+            logins=GUESSES,
+            now_ms=clock,
+        )
 
     def path(self, root: bytes) -> Path:
         """Return the file of a blob that is in the blob store."""

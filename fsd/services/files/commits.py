@@ -45,7 +45,7 @@ from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
 from fsd.store.quota_models import Quota
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import lineages, nodes, quotas, shares, users, versions
+from fsd.store.repos import lineages, links, nodes, quotas, shares, users, versions
 from fsd.store.repos.nodes import StoredState
 from fsd.store.repos.versions import MAX_CHAIN, Departure
 from fsproto.errors import (
@@ -335,7 +335,9 @@ class FileService:
         number = quotas.next_change(quota)
         nodes.put_states(db, list(change.states.values()), owner_id, number)
         if not keep:
-            return blob_rows.drop(db, [root for _, root, _ in replaced])
+            linked = links.linked(db, [root for _, root, _ in replaced])
+            versions.keep_older(db, [one for one in replaced if one[1] in linked])
+            return blob_rows.drop(db, [root for _, root, _ in replaced if root not in linked])
         versions.keep_older(db, replaced)
         newest: dict[bytes, int] = {node: until for node, _, until in replaced}
         newest |= {

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Grant, Manifest, Node, OlderContent, Removal, table
-from fsd.store.repos import blobs, nodes
+from fsd.store.repos import blobs, links, nodes
 from fsd.store.repos.many import SOME, for_each, helpings, of_some
 from fsproto.sealed.manifest import NodeKind
 from fsproto.signed import Signed
@@ -81,6 +81,7 @@ def is_newest_again(db: Db, roots: Sequence[bytes]) -> bool:
 def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[str]:
     """Keep at most `keep` older contents of each node; `newest` has the nodes' newest versions.
 
+    Contents that a public link opens are kept in addition.
     Return the places that the blob store must empty.
     """
     connection = db.connection()
@@ -122,7 +123,8 @@ def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> li
     gone = [
         root for node, cut in cuts.items() for until, root in older.get(node, ()) if until <= cut
     ]
-    return blobs.drop(db, gone)
+    linked = links.linked(db, gone)
+    return blobs.drop(db, [root for root in gone if root not in linked])
 
 
 class OlderManifest(NamedTuple):
@@ -166,10 +168,11 @@ def set_aside(
 ) -> None:
     """Mark nodes that left their folders as removed, with everything below them.
 
-    `below` has all these nodes; None: they are looked for.
+    Their public links end. `below` has all these nodes; None: they are looked for.
     """
     if below is None:
         below = nodes.below(db, [one.node for one in departures])
+    links.end_of_nodes(db, below)
     for some in helpings(below):
         hidden = update(Node).where(Node.id.in_(some)).values(removed_ms=now_ms)
         db.execute(hidden, execution_options=_AS_IS)

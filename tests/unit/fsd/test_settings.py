@@ -38,7 +38,7 @@ def fields(owner: object, above: str = "") -> set[str]:
         value = getattr(owner, one.name)
         parted = dataclasses.is_dataclass(value)
         parts = {"logins", "door", "ssh", "person", "blobs", "uploads", "keep", "quota"}
-        parts |= {"drops", "hooks"}
+        parts |= {"drops", "hooks", "web", "links"}
         if parted and one.name in parts:
             found |= fields(value, f"{above}{one.name}.")
         else:

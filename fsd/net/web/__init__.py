@@ -1,0 +1,1 @@
+"""The web listener: receivers of public links, over HTTP."""

@@ -1,0 +1,147 @@
+"""HTTP/1.1 on one connection: h11 around asyncio's streams. Requests in, answers out."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+
+import h11
+
+_HEAD = 8192
+"""Most bytes of the head of a request."""
+_BODY = 4096
+"""Most bytes of the body of a request; it is ignored."""
+_READ = 16 * 1024
+
+_SAFE = (
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    ("X-Content-Type-Options", "nosniff"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+)
+SHARED = (
+    ("Access-Control-Allow-Origin", "*"),
+    ("Access-Control-Allow-Headers", "Authorization, Range"),
+    ("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS"),
+    ("Access-Control-Expose-Headers", "Content-Range, Content-Length"),
+    ("Access-Control-Max-Age", "86400"),
+    ("Cross-Origin-Resource-Policy", "cross-origin"),
+)
+"""Headers that let a page from another place open a link."""
+TEXT = "text/plain; charset=utf-8"
+OCTETS = "application/octet-stream"
+
+
+class BadRequest(Exception):
+    """A request that cannot be read; the status says why."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def _check_head(request: h11.Request) -> None:
+    """Raise `BadRequest` for a head that is too long, or that does not have one host."""
+    size = len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
+    if size > _HEAD:
+        raise BadRequest(431)
+    if sum(name == b"host" for name, _ in request.headers) != 1:
+        raise BadRequest(400)
+
+
+class HttpExchange:
+    """The server's side of one connection."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        request_s: float,
+        stall_s: float,
+    ) -> None:
+        """Take the streams, and the time limits for a request's head and for a slow reader."""
+        self._reader = reader
+        self._writer = writer
+        self._request_s = request_s
+        self._stall_s = stall_s
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD)
+
+    async def request(self) -> h11.Request | None:
+        """Return the next request, its body read and ignored; None at the end of the connection.
+
+        `BadRequest` for what is no request, `TimeoutError` for a slow one.
+        """
+        async with asyncio.timeout(self._request_s):
+            try:
+                event = await self._event()
+                if not isinstance(event, h11.Request):
+                    return None
+                _check_head(event)
+                await self._skip_body()
+            except h11.RemoteProtocolError as error:
+                raise BadRequest(error.error_status_hint) from None
+        return event
+
+    async def _skip_body(self) -> None:
+        size = 0
+        while not isinstance(event := await self._event(), h11.EndOfMessage):
+            if not isinstance(event, h11.Data):
+                raise BadRequest(400)
+            size += len(event.data)
+            if size > _BODY:
+                raise BadRequest(413)
+
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(_READ))
+        return event
+
+    async def answer(
+        self,
+        status: int,
+        body: bytes,
+        kind: str = TEXT,
+        *more: tuple[str, str],
+        head_only: bool = False,
+    ) -> None:
+        """Send a whole answer."""
+        await self.start(status, len(body), kind, *more)
+        if not head_only:
+            await self.send(body)
+        await self.end()
+
+    async def start(self, status: int, length: int, kind: str, *more: tuple[str, str]) -> None:
+        """Send the head of an answer whose body has `length` bytes."""
+        headers = [("Content-Type", kind), ("Content-Length", str(length)), *_SAFE, *more]
+        phrase = HTTPStatus(status).phrase
+        head = h11.Response(status_code=status, headers=headers, reason=phrase)
+        self._writer.write(self._http.send(head) or b"")
+
+    async def send(self, data: bytes) -> None:
+        """Send a part of the body; `TimeoutError` if the client does not read it."""
+        if data:
+            self._writer.write(self._http.send(h11.Data(data=data)) or b"")
+        async with asyncio.timeout(self._stall_s):
+            await self._writer.drain()
+
+    async def end(self) -> None:
+        """End the answer."""
+        try:
+            self._writer.write(self._http.send(h11.EndOfMessage()) or b"")
+        except h11.LocalProtocolError:  # an answer to HEAD, or one cut short
+            self._http.send_failed()
+        async with asyncio.timeout(self._stall_s):
+            await self._writer.drain()
+
+    def next_one(self) -> bool:
+        """Return whether the connection may have another request."""
+        if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
+            return False
+        self._http.start_next_cycle()
+        return True
+
+    @property
+    def can_answer(self) -> bool:
+        """Return whether an answer can still be sent."""
+        return self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE)

@@ -1,0 +1,253 @@
+"""The web listener: serves the receivers of public links, and nothing else of the server.
+
+Refusals are answered at a fixed time after the request, and are alike to the byte. Database and
+disk are used in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import ssl
+import time
+from collections.abc import Callable
+
+import h11
+
+from fsd.auth.throttle import network_of
+from fsd.blobs.base import BlobReader
+from fsd.net.limits import Unauthenticated
+from fsd.net.timing import until_answer
+from fsd.net.web.exchange import OCTETS, SHARED, TEXT, BadRequest, HttpExchange
+from fsd.net.web.requests import Ask, Kind, client_address, read_request
+from fsd.policies import WebPolicy
+from fsd.services.links.receiver import LinkReceivers, NoSuchLink
+from fsd.workers import run_in, started_pool
+from fsproto.errors import BadSettingError, FsError
+
+log = logging.getLogger(__name__)
+
+_THREADS = 8
+PIECE = 256 * 1024
+"""Bytes that are read and sent at a time; a client that does not read holds at most as many."""
+RECHECK_S = 2.0
+"""Seconds of an answer after which the link is checked again."""
+_PAGE = b"""This is a link to files that are sealed: the server cannot read them.
+
+Open it with fsclient, which checks what it receives. No account is needed:
+
+    fsclient get 'URL'      the whole URL, with what follows the '#'
+"""
+_NOTHING = b"There is nothing here.\n"
+
+
+class WebServer:
+    """The listener for receivers of public links."""
+
+    def __init__(
+        self,
+        links: LinkReceivers,
+        policy: WebPolicy,
+        refusal_s: float,
+        counted: Callable[[str, int, int], None],
+    ) -> None:
+        """Take the service, the limits, the time of refusals, and a counter of answers.
+
+        `BadSettingError` if the certificate cannot be read.
+        """
+        self._links = links
+        self._policy = policy
+        self._refusal_s = refusal_s
+        self._counted = counted
+        self._tls = _tls(policy)
+        self._pool = started_pool(_THREADS, "fsd-web")
+        self._server: asyncio.Server | None = None
+        self._open: Unauthenticated[asyncio.Task[None]] = Unauthenticated(
+            most=policy.connections, most_of_one=policy.connections_of_one
+        )
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(self, host: str, port: int) -> tuple[str, int]:
+        """Start to accept; return the address, with the actual port if 0 was requested."""
+        self._server = await asyncio.start_server(
+            self._accept,
+            host,
+            port,
+            limit=64 * 1024,
+            ssl=self._tls,
+            ssl_handshake_timeout=self._policy.request_s if self._tls else None,
+        )
+        bound = self._server.sockets[0].getsockname()
+        return bound[0], bound[1]
+
+    async def close(self) -> None:
+        """Stop accepting, and end all connections."""
+        if self._server is not None:
+            self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown()
+
+    def renew(self, refusal_s: float) -> None:
+        """Replace the time of refusals for future requests."""
+        self._refusal_s = refusal_s
+
+    # --- connections
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        peer = str((writer.get_extra_info("peername") or ("",))[0])
+        if task is None:
+            raise RuntimeError("asyncio serves each connection in a task")
+        # All connections of a proxy look alike, and one receiver must not crowd out the others.
+        network = f"proxy {id(task)}" if peer in self._policy.proxies else network_of(peer)
+        self._tasks.add(task)
+        crowded_out = self._open.enter(network, task)
+        if crowded_out is not None:
+            crowded_out.cancel()
+        try:
+            await self._serve(reader, writer, peer)
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            writer.transport.abort()
+        except Exception:  # this connection only: the listener must go on
+            log.exception("a connection of the web listener failed", extra={"address": peer})
+            writer.transport.abort()
+        finally:
+            await self._closed(writer)
+            self._open.leave(network, task)
+            self._tasks.discard(task)
+
+    async def _closed(self, writer: asyncio.StreamWriter) -> None:
+        """Close a connection; give its client only so long to read the last answer."""
+        writer.close()
+        try:
+            async with asyncio.timeout(self._policy.stall_s):
+                await writer.wait_closed()
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            writer.transport.abort()
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: str
+    ) -> None:
+        http = HttpExchange(
+            reader, writer, request_s=self._policy.request_s, stall_s=self._policy.stall_s
+        )
+        while True:
+            try:
+                request = await http.request()
+            except BadRequest as error:
+                if http.can_answer:
+                    await http.answer(error.status, b"This is not a request for a link.\n")
+                return
+            if request is None:
+                return
+            await self._answer(http, request, peer)
+            if not http.next_one():
+                return
+
+    # --- answers
+
+    async def _answer(self, http: HttpExchange, request: h11.Request, peer: str) -> None:
+        asked, ask = time.monotonic(), read_request(request)
+        address = client_address(peer, request, self._policy.proxies)
+        status, size = 500, 0
+        try:
+            match ask.kind:
+                case Kind.PAGE:
+                    status = 200
+                    await http.answer(status, _PAGE, head_only=ask.head_only)
+                case Kind.OPTIONS:
+                    status = 200
+                    await http.answer(status, b"", TEXT, *SHARED)
+                case Kind.OTHER:
+                    status = 404
+                    await http.answer(status, _NOTHING, head_only=ask.head_only)
+                case Kind.METHOD:
+                    status = 405
+                    await http.answer(status, b"Only GET, HEAD and POST.\n", TEXT, *SHARED)
+                case _:
+                    status, size = await self._about_link(http, ask, address, asked)
+        except FsError as error:
+            log.warning("web: %s", error.sentence, extra={"address": address})
+            if http.can_answer:
+                await http.answer(500, b"The server failed.\n", TEXT, *SHARED)
+        finally:
+            self._counted(ask.kind.value, status, size)
+
+    async def _about_link(
+        self, http: HttpExchange, ask: Ask, address: str, asked: float
+    ) -> tuple[int, int]:
+        """Answer a request about a link; return the status, and the bytes of content."""
+        try:
+            if ask.kind is Kind.CONTENT:
+                found = await run_in(self._pool, self._links.content, ask.link, ask.shown, ask.root)
+                return await self._content(http, ask, *found)
+            act = self._links.start if ask.kind is Kind.START else self._links.description
+            body = await run_in(self._pool, act, ask.link, ask.shown, address)
+        except NoSuchLink:
+            await asyncio.sleep(until_answer(self._refusal_s, asked))
+            await http.answer(404, _NOTHING, TEXT, *SHARED, head_only=ask.head_only)
+            return 404, 0
+        await http.answer(200, body, OCTETS, *SHARED, head_only=ask.head_only)
+        return 200, 0
+
+    async def _content(
+        self, http: HttpExchange, ask: Ask, reader: BlobReader, size: int
+    ) -> tuple[int, int]:
+        with contextlib.closing(reader):
+            first, last = ask.part or (0, None)
+            last = size - 1 if last is None else min(last, size - 1)
+            if first >= size:
+                told = ("Content-Range", f"bytes */{size}")
+                await http.answer(416, b"The content is shorter.\n", TEXT, told, *SHARED)
+                return 416, 0
+            status = 206 if ask.part else 200
+            shown = [("Content-Range", f"bytes {first}-{last}/{size}")] if ask.part else []
+            await http.start(status, last + 1 - first, OCTETS, *shown, *SHARED)
+            sent = 0
+            if not ask.head_only:
+                sent = await self._send(http, ask, reader, first, last + 1)
+            await http.end()
+        return status, sent
+
+    async def _send(
+        self, http: HttpExchange, ask: Ask, reader: BlobReader, start: int, end: int
+    ) -> int:
+        """Send bytes of a content while the link exists; return how many were sent."""
+        await run_in(self._pool, reader.seek, start)
+        at, checked = start, time.monotonic()
+        while at < end:
+            data = await run_in(self._pool, _read, reader, min(PIECE, end - at))
+            if not data:
+                log.error("a blob is shorter than its row says", extra={"root": ask.root.hex()})
+                break
+            await http.send(data)
+            at += len(data)
+            if time.monotonic() - checked > RECHECK_S:
+                if not await run_in(self._pool, self._links.still_open, ask.link):
+                    break
+                checked = time.monotonic()
+        return at - start
+
+
+def _read(reader: BlobReader, size: int) -> bytes:
+    room = bytearray(size)
+    have = reader.readinto(memoryview(room))
+    return bytes(memoryview(room)[: have or 0])
+
+
+def _tls(policy: WebPolicy) -> ssl.SSLContext | None:
+    if not policy.certificate:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(policy.certificate, policy.certificate_key or None)
+    except (OSError, ssl.SSLError) as error:
+        raise BadSettingError(
+            f"The certificate of the web listener cannot be read: {error.strerror or error}.",
+            hint="Check web.certificate and web.certificate_key.",
+        ) from None
+    return context

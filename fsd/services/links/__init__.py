@@ -1,0 +1,1 @@
+"""Public links: what owners and receivers do with them."""
