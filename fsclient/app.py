@@ -59,6 +59,8 @@ class Options:
     new_passphrase: str | None = None
     export_passphrase: str | None = None
     recovery_phrase: str | None = None
+    link_password: str | None = None
+    """The password of a public link; empty is none."""
 
 
 class App:
@@ -133,6 +135,22 @@ class App:
         from fsclient.session.passphrase import Passphrase
 
         return Passphrase(self.options.passphrase, none=self.options.no_passphrase)
+
+    def link_password(self, *, new: bool = False) -> str:
+        """Return the password of a public link, from the environment or the user."""
+        from fsproto.links.secret import clean_password
+
+        given = self.options.link_password
+        if given is None:
+            if not self.ui.can_ask():
+                raise UsageError(
+                    "The link has a password.", hint="Set FSCLIENT_LINK_PASSWORD for this command."
+                )
+            given = self.ui.ask_secret("Password of the link: ")
+            if new and given != self.ui.ask_secret("The same again: "):
+                raise UsageError("These were two different passwords; nothing was done.")
+        clean_password(given)
+        return given
 
     def keeper(self) -> SessionOpener:
         """Return the session opener; it asks for the passphrase at most once."""

@@ -56,6 +56,9 @@ COMMANDS = {
     "share": "Share a file or folder with a user or a group.",
     "unshare": "Stop sharing a file or folder with a user or a group.",
     "shares": "Show what is shared by you and with you.",
+    "link": "Make a URL that opens a file or folder without an account.",
+    "links": "List your links.",
+    "unlink": "End links.",
     "leave": "Leave a share of another user.",
     "block": "Refuse all shares of another user, or list blocked users.",
     "watch": "Print events of your account as they happen.",
@@ -78,6 +81,7 @@ _ELSEWHERE = {
     "purge": "trash", "copy": "cp", "diff": "check", "compare": "check", "cmp": "check",
     "accounts": "profiles", "bin": "trash", "recycle": "trash", "expunge": "trash",
     "events": "watch", "tail": "watch", "follow": "watch",
+    "publish": "link", "publink": "link",
     "decline": "block", "drops": "inbox", "accept": "inbox",
 }  # fmt: skip
 """Names of commands in other programs, for suggestions."""
@@ -225,6 +229,7 @@ def main() -> None:
     app.options.new_passphrase = os.environ.pop("FSCLIENT_NEW_PASSPHRASE", None)
     app.options.export_passphrase = os.environ.pop("FSCLIENT_EXPORT_PASSPHRASE", None)
     app.options.recovery_phrase = os.environ.pop("FSCLIENT_RECOVERY_PHRASE", None)
+    app.options.link_password = os.environ.pop("FSCLIENT_LINK_PASSWORD", None)
     _end_cleanly_when_told()
     leave_no_core()
     # Next to nothing here refers to itself, and a command ends soon: looking for it costs more.

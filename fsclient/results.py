@@ -103,6 +103,16 @@ _PROFILES: Fields = {
     "[].folder": "its folder",
 }
 
+_LINK: Fields = {
+    "id": "the id of the link",
+    "path": "the path of what it opens, when the link was made",
+    "name": "the name that receivers see",
+    "files": "number of files",
+    "expires_ms": "when it ends; null: never",
+    "max_downloads": "how many downloads it permits; null: any number",
+    "password": "whether it has a password",
+}
+
 RESULTS: dict[str, Fields] = {
     "enroll": _PERSON,
     "login": {"user": "the account", "session_ends_ms": "when the session ends"},
@@ -149,6 +159,18 @@ RESULTS: dict[str, Fields] = {
     },
     "put": _TRANSFER,
     "get": _TRANSFER,
+    "link": _LINK | {"url": "the URL, with the secret; the server cannot show it again"},
+    "links": {f"[].{name}": text for name, text in _LINK.items()}
+    | {
+        "[].path": "the same; null if the record of the link does not open, and the exit status is "
+        "then 7",
+        "[].name": "the same; null likewise",
+        "[].made_ms": "when it was made",
+        "[].downloads": "how often it was downloaded, as the server counts",
+        "[].used_ms": "when the last download was started; 0: none was",
+        "[].locked": "whether it was locked after too many wrong passwords",
+    },
+    "unlink": {"ended": "the ids of the links that were ended"},
     "sync": {
         "direction": "`up` or `down`; with `--two-way`: `both`",
         **_TRANSFER,
@@ -174,7 +196,11 @@ RESULTS: dict[str, Fields] = {
         **_LEFT_OUT,
         **FAILED,
     },
-    "ls": _ENTRIES,
+    "ls": _ENTRIES
+    | {
+        "[].note": "with the URL of a link only: the text of the person who made it. `version` and "
+        "`author` are null there",
+    },
     "find": _ENTRIES,
     "tree": _ENTRIES,
     "find --removed": {f"[].{name}": text for name, text in _REMOVED.items()},

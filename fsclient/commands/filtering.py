@@ -11,7 +11,14 @@ from typing import Any, ParamSpec, TypeVar
 import click
 
 from fsclient.transfer.filters import Filters, Limits, Patterns
-from fskit.text import ALLOWED_BYTES, ALLOWED_MOMENTS, parse_moment, parse_size
+from fskit.text import (
+    ALLOWED_BYTES,
+    ALLOWED_MOMENTS,
+    ALLOWED_SPANS,
+    parse_moment,
+    parse_size,
+    parse_span,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,6 +52,23 @@ class MomentType(click.ParamType[float]):
             return value if isinstance(value, float) else parse_moment(str(value), time.time())
         except ValueError:
             self.fail(f"'{value}' is not {ALLOWED_MOMENTS}.", param, ctx)
+
+
+class LifetimeType(click.ParamType["int | None"]):
+    """A span of time from now on, as typed: `7d`, or `never`."""
+
+    name = "lifetime"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | None:
+        """Return seconds, None for `never`; a usage error for another text."""
+        if value == "never":
+            return None
+        try:
+            return value if isinstance(value, int) else parse_span(str(value))
+        except ValueError:
+            self.fail(f"'{value}' is not {ALLOWED_SPANS}, or never.", param, ctx)
 
 
 _file = click.Path(path_type=Path)

@@ -21,6 +21,7 @@ from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.resume import ResumeMarker
 from fsclient.transfer.run import TransferRun
+from fsproto.links.url import is_url
 
 EXAMPLES = """\b
 Examples:
@@ -30,6 +31,7 @@ Examples:
   fsclient get 'photos/*.jpg' backup/      all that match
   fsclient get -u photos .                 a folder, without unchanged files
   fsclient get / everything                your whole tree
+  fsclient get 'https://HOST/l#…'          what a public link opens
   fsclient get --version 3 notes.txt old   as 'fsclient history' numbers them
 """
 
@@ -56,6 +58,10 @@ def command(
 ) -> None:
     """Get files and folders and open them here.
 
+    A public link (https://HOST/l#…, in quotes) in place of REMOTE needs no account. Its files are
+    verified like your own; the password, if it has one, is asked, or taken from
+    FSCLIENT_LINK_PASSWORD.
+
     With one path, the file or folder goes into the current folder under its own name. With
     more, the last path is the target: the others go into it if it is a folder or ends in '/'; a
     single one gets that name. '-' is standard output.
@@ -74,6 +80,19 @@ def command(
     MiB or more are kept next to the target under a hidden name ('.NAME.….fs-part').
     '--no-resume' turns both off.
     """
+    if any(is_url(path) for path in paths):
+        from fsclient.commands.get_link import get_link
+
+        get_link(
+            app,
+            paths,
+            choices,
+            update=update,
+            resume=not no_resume,
+            progress_wanted=progress_wanted,
+            others=version is not None or jobs != 1 or choices.bandwidth is not None,
+        )
+        return
     sources, target = (paths[:-1], paths[-1]) if len(paths) > 1 else (paths, ".")
     wanted = [app.path(source) for source in sources]
     stdout = target == STDOUT and not choices.dry_run

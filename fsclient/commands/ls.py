@@ -20,6 +20,7 @@ from fsclient.tree.contents import FolderContents
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
 from fsclient.ui import is_terminal
+from fsproto.links.url import is_url
 from fsproto.types import NodeId
 
 EXAMPLES = """\b
@@ -62,9 +63,17 @@ def command(
     you share has the names of its members. On a terminal, the top of your tree also names the
     users who share something with you.
 
+    A public link (https://HOST/l#…, in quotes) needs no account; listing it is not counted as a
+    download.
+
     An entry that does not verify is reported by the id of its node and by its author; all other
     entries are listed, and the exit status is 7. 'rm --id' removes such an entry.
     """
+    if any(is_url(path) for path in paths):
+        from fsclient.commands.get_link import list_link
+
+        list_link(app, paths, long=style["long"], human=style["human"])
+        return
     failures, order = Failures(app.ui), Style(**style)
     data: list[dict[str, Any]] = []
     shared: dict[NodeId, list[str]] = {}

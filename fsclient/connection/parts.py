@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fsproto.errors import RemoteProtocolError
 from fsproto.messages.drops import Drops
 from fsproto.messages.history import History
+from fsproto.messages.links import Links
 from fsproto.messages.shares import Shared, Shares
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
     from fsproto.messages.base import Message
 
-P = TypeVar("P", bound=Drops | History | Shared | Shares)
+P = TypeVar("P", bound=Drops | History | Links | Shared | Shares)
 T = TypeVar("T")
 
 

@@ -22,6 +22,7 @@ from fsproto.keys.key_file import needs_passphrase, open_identity
 from fsproto.keys.portable import pack_portable
 from fsproto.keys.private import pack_identity
 from fsproto.keys.recovery import RecoverySecret
+from fsproto.links.description import Description
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Dropped, DroppedMetadata, Manifest, Metadata, Mode
 from fsproto.sealed.stream import StreamSealer, key_commitment, sealed_size
@@ -30,6 +31,7 @@ from fsproto.wire.records import CONTROL, CONTROL_HEADER
 from tests.support import connection_pair
 from tests.support.fixed_keys import host_key, rsa_key
 from tests.vectors import HERE
+from tests.vectors.fields import from_json
 
 FILE_KEY = FileKey(bytes(32))
 """The key of the sealed content."""
@@ -77,6 +79,24 @@ def encoded_messages() -> Iterator[bytes]:
     for one in byte_strings(vectors("messages")):
         if one[:1] == bytes([CONTROL]):
             yield one[CONTROL_HEADER.size :]
+
+
+def descriptions() -> Iterator[bytes]:
+    """Yield the descriptions of public links, without their seal."""
+    for one in vectors("publiclink"):
+        if "fields" in one:
+            yield pack(from_json(Description, one["fields"]))
+
+
+WEB = (
+    b"GET /l HTTP/1.1\r\nHost: a\r\n\r\n",
+    b"POST /l/1/AAAAAAAAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nAuthorization: FS-Proof AAAA\r\n\r\n",
+    (
+        b"GET /l/1/AAAAAAAAAAAAAAAAAAAAAA/AAAA HTTP/1.1\r\nHost: a\r\nAuthorization: FS-Ticket AAAA"
+        b"\r\nRange: bytes=1-5\r\nX-Forwarded-For: 192.0.2.1, ::1\r\n\r\n"
+    ),
+)
+"""Requests of receivers of public links."""
 
 
 def plain_metadata() -> Iterator[bytes]:

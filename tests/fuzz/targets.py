@@ -19,12 +19,14 @@ from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
+import h11
 import msgspec
 from msgspec.structs import replace
 
 from fsclient.session.otp_secret import read_secret
 from fsd.backup import encrypt, layout
 from fsd.backup.encrypt import BackupDecryptor
+from fsd.net.web.requests import client_address, read_request
 from fsd.settings.load import Wanted, load
 from fskit.sftp.packets import BadPacketError, Fields, Packets, packet
 from fsproto import crypto, host_key_moves, labels, messages
@@ -41,7 +43,11 @@ from fsproto.keys.portable import unpack_people, unpack_portable, unpack_seen
 from fsproto.keys.private import unpack_identity
 from fsproto.keys.recovery import RecoverySecret
 from fsproto.keys.ssh_keys import read_ssh_key
+from fsproto.limits import METADATA_BLOCK
 from fsproto.link import parse_address, parse_link
+from fsproto.links.description import open_description
+from fsproto.links.secret import LinkSecret
+from fsproto.links.url import parse_url
 from fsproto.names import clean_name, drop_parts, for_terminal, parse_path
 from fsproto.packing import Record, pack, unpack
 from fsproto.proofs.prefix_tree import PrefixTree
@@ -337,6 +343,32 @@ def _link(data: bytes) -> None:
         raise AssertionError("a printed link that reads otherwise")
 
 
+def _public_link_url(data: bytes) -> None:
+    url = parse_url(_text(data))
+    if parse_url(str(url)) != url:
+        raise AssertionError("a printed URL that reads otherwise")
+
+
+def _public_link(data: bytes) -> None:
+    """A description with any content: the maker of a link can seal any."""
+    filled = struct.pack(">I", len(data)) + data
+    filled += bytes(-len(filled) % METADATA_BLOCK)
+    binding = labels.PUBLIC_LINK + _LINK.link
+    sealed = crypto.Aead(_LINK.key).seal(bytes(crypto.NONCE_SIZE), filled, binding)
+    open_description(_LINK, _LINK.commitment + sealed)
+
+
+def _web_request(data: bytes) -> bool:
+    http = h11.Connection(h11.SERVER, max_incomplete_event_size=8192)
+    http.receive_data(data)
+    event = http.next_event()
+    if not isinstance(event, h11.Request):
+        return False
+    read_request(event)
+    client_address("127.0.0.1", event, ("127.0.0.1",))
+    return True
+
+
 def _otpauth(data: bytes) -> None:
     read_secret(data, "The file").at(0)
 
@@ -361,6 +393,7 @@ def _sftp(data: bytes) -> int:
 
 
 _ED25519 = struct.pack(">I11sI32s", 11, b"ssh-ed25519", 32, bytes(32))
+_LINK = LinkSecret(bytes(32)).keys()
 _OPEN = packet(3, struct.pack(">II4sI", 1, 4, b"name", 0x8000000F), bytes(40))
 
 TARGETS = {
@@ -393,6 +426,9 @@ TARGETS = {
     "settings": Target(_toml, also=(b'listen = "127.0.0.1:1"\n[login]\nsession = "1 h"\n',)),
     "names": Target(_names, ("names",)),
     "link": Target(_link, ("enroll",)),
+    "public_link_url": Target(_public_link_url, ("linkurl",)),
+    "public_link": Target(_public_link, also=tuple(seeds.descriptions()), packed=True),
+    "web_request": Target(_web_request, also=seeds.WEB, raises=(h11.RemoteProtocolError,)),
     "otpauth": Target(_otpauth, ("otp",)),
     "ssh_key": Target(_ssh_key, also=(b"ssh-ed25519 " + base64.b64encode(_ED25519) + b" a@b\n",)),
     "sftp": Target(_sftp, also=(_OPEN,), raises=(BadPacketError,)),

@@ -8,17 +8,19 @@ from fsproto import crypto
 from fsproto.errors import IntegrityError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed import integrity, stream
-from fsproto.types import Root
+from fsproto.sealed.manifest import Content
+from fsproto.types import FileKey, Root
 
 
 class FileDecryption:
     """The keys, leaves and position of one file while it is decrypted."""
 
-    def __init__(self, file: TreeNode) -> None:
-        """Check the file key against its commitment; the caller has verified the signature."""
-        self.content, self._file_key = checked_content(file, file.manifest.body.content)
-        self._bound_to = stream.content_ad(file.keyed.node, self.content.version)
-        self._name = str(file.path)
+    def __init__(self, name: str, content: Content, file_key: FileKey, bound_to: bytes) -> None:
+        """Take the name for errors, what was verified before, and the associated data."""
+        self.content = content
+        self._file_key = file_key
+        self._bound_to = bound_to
+        self._name = name
         self.segments = stream.stored_segment_count(self.content.sealed_size)
         self.kept = 0
         """Number of segments kept on disk from an earlier attempt."""
@@ -30,6 +32,13 @@ class FileDecryption:
         self._sealer: stream.StreamSealer | None = None
         # Not a list of `segments` items: the author chose that number, whatever the content is.
         self._leaves: dict[int, bytes] = {}
+
+    @classmethod
+    def of(cls, file: TreeNode) -> FileDecryption:
+        """Check the file key against its commitment; the caller has verified the signature."""
+        content, file_key = checked_content(file, file.manifest.body.content)
+        bound_to = stream.content_ad(file.keyed.node, content.version)
+        return cls(str(file.path), content, file_key, bound_to)
 
     def go_on_behind(self, kept: int) -> None:
         """Compute the stream header locally if the segment that contains it is already kept.

@@ -156,7 +156,7 @@ class Downloader:
     def _opening(self, job: DownloadJob) -> FileDecryption:
         if not self._verified:
             self._session.context.authors.check_manifest(job.file.manifest)
-        return FileDecryption(job.file)
+        return FileDecryption.of(job.file)
 
     def _receive_small(
         self, ask: _Ask, asked: deque[_Ask], failed: Callable[[FsError], None]

@@ -1,0 +1,1 @@
+"""Public links: making, listing and ending them; and receiving without an account."""
