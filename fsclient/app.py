@@ -218,11 +218,16 @@ class App:
         return self._shell is not None
 
     @contextlib.contextmanager
-    def session(self) -> Iterator[Session]:
-        """Yield a session that is logged in; the shell keeps its session between commands."""
+    def session(self, *, renews: bool = True) -> Iterator[Session]:
+        """Yield a session that is logged in; the shell keeps its session between commands.
+
+        If people's keys have ended, the user's shares are renewed first; without `renews`, the
+        command does it.
+        """
         if self._shell is None:
             with self.in_use(), contextlib.closing(self.keeper().open()) as session:
-                self._renew_shares(session)
+                if renews:
+                    self._renew_shares(session)
                 yield session
             return
         keeper = self.keeper()
@@ -230,7 +235,8 @@ class App:
             self.drop_session()
             self._kept = keeper.open()
         self._kept.tree.start_command()
-        self._renew_shares(self._kept)
+        if renews:
+            self._renew_shares(self._kept)
         try:
             yield self._kept
         except FsError:
@@ -240,18 +246,25 @@ class App:
             raise
 
     def _renew_shares(self, session: Session) -> None:
-        """Renew shares with people whose keys have ended, if the login has shown such people.
+        """Renew the shares if keys have ended since: a member's, or the user's own.
 
         The holder of those keys has the keys of the shares, too. What cannot be renewed now is
-        named, and the command continues; 'fsclient shares' tries again.
+        named, and the command continues; 'fsclient shares' tries again. If this is interrupted,
+        the next command does it again.
         """
-        if next(session.people.ended, None) is None or not session.memory.shared():
+        if not session.people.needs_renewal or not session.memory.shared():
             return
-        session.people.forget_ended()
         from fsclient.sharing.share import Sharing
 
         sharing = Sharing(session, self.ui)
-        sharing.warn_of(sharing.refresh())
+        try:
+            left = sharing.refresh()
+        except Unreachable:
+            raise
+        except FsError:  # an alarm; the next commands must not meet it wherever they look
+            session.people.note_renewed(len(session.people.log))
+            raise
+        sharing.warn_of(left)
 
     @contextlib.contextmanager
     def transfer(

@@ -57,6 +57,7 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
             )
         app.ui.confirm(f"Accept what the server shows at '{place}' and below?", yes=yes)
         taken = accept_shown(memory, differing)
+        session.people.forget_renewed()  # a restored server may have older lists of the shares
     app.ui.say(
         f"Accepted {taken} versions. Then put again each file that is newer on this machine."
     )

@@ -50,7 +50,7 @@ def rotate(app: App, *, now: bool) -> None:
         keeper.take(identity)
         app.ui.say("You have new keys. Make a new backup of them: fsclient keys backup")
     renewed = 0
-    with app.session() as session:
+    with app.session(renews=False) as session:
         left = Sharing(session, app.ui).refresh()
         if now:
             rekey = Rekey(session.tree, lambda count: app.ui.say(f"{count:,} new keys so far …"))

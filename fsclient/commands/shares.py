@@ -38,7 +38,7 @@ def command(app: App, path: str | None, *, whole: bool) -> None:
     members who do not have access yet and former members who still do.
     """
     failures = Failures(app.ui)
-    with app.session() as session:
+    with app.session(renews=path is not None) as session:
         sharing = Sharing(session, app.ui)
         if path is not None:
             found = session.tree.find(app.path(path))

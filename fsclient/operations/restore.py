@@ -17,6 +17,7 @@ from fsclient.tree.commit import Committer
 from fsclient.tree.contents import RefusedEntry
 from fsclient.tree.draft import NextVersion
 from fsclient.tree.history import FileHistory
+from fsclient.tree.moved_keys import takes_new_key
 from fsclient.tree.nodes import TreeNode, must_be_folder
 from fsclient.tree.removed import RemovedLookup, RemovedNode, reached
 from fsclient.ui import Ui
@@ -175,7 +176,10 @@ class RestoreOperation:
             found.manifest,
             metadata,
             older.manifest.body.content,
-            renew=found.is_due_on_path or loses or was_shared,
+            renew=found.is_due_on_path
+            or loses
+            or was_shared
+            or takes_new_key(tree, found, folder.keyed, into.keyed),
         )
         changes.bring_back(found, into.keyed, what)
         changes.commit()

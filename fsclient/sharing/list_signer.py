@@ -16,7 +16,7 @@ from fsclient.sharing.member_lists import (
     inherited_writers,
     ways_by_groups,
 )
-from fsclient.sharing.own_shares import OwnShare, folders_above, is_below, of_node
+from fsclient.sharing.own_shares import OwnShare, OwnShares, folders_above, is_below
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.trust.authorship import seen_list
@@ -49,44 +49,46 @@ class ListSigner:
         self._people = session.people
         self._warn = warn
 
-    def revision_of(self, share: OwnShare, shares: list[OwnShare]) -> ListRevision:
+    def revision_of(self, share: OwnShare, own: OwnShares) -> ListRevision:
         """Return the next list of a share, with the same members and the writers above it now."""
         revision = ListRevision(share.found, share.members, share.ways)
-        revision.above = self.writers_above(share.found, shares, {})
+        revision.above = self.writers_above(share.found, own, {})
         return revision
 
-    def moved(self, top: TreeNode, there: TreeNode, shares: list[OwnShare]) -> list[ListRevision]:
+    def moved(self, top: TreeNode, there: TreeNode, own: OwnShares) -> list[ListRevision]:
         """Return the next lists of a node that is moved, and of the shares below it."""
         found = []
-        mine, heirs = of_node(top, shares), inherited_writers(top, shares)
+        mine, heirs = own.of(top), inherited_writers(top, own)
         if mine is not None or heirs:
             before = mine.members if mine else None
             found.append(ListRevision(top, before, mine.ways if mine else {}))
             found[0].heirs = heirs
         found += [
             ListRevision(share.found, share.members, share.ways)
-            for share in shares
+            for share in own.shares
             if is_below(share.found, top)
         ]
         for one in found:
             one.found = _relocated(one.found, there)
         new = {one.node: one.roles for one in found}
         for one in found:
-            one.above = self.writers_above(one.found, shares, new)
+            one.above = self.writers_above(one.found, own, new)
             one.bundles = self.usable(one, {})
         return found
 
     def writers_above(
-        self, found: TreeNode, shares: list[OwnShare], new: Mapping[NodeId, dict[str, Role]]
+        self, found: TreeNode, own: OwnShares, new: Mapping[NodeId, dict[str, Role]]
     ) -> dict[str, bytes]:
         """Return the users who are writers of a folder above a node, with their identity keys.
 
         `new` replaces the lists of some nodes.
         """
-        lists = {share.found.keyed.node: share.roles for share in shares} | dict(new)
         writers: dict[str, bytes] = {}
         for above in folders_above(found):
-            for user, role in lists.get(above.keyed.node, {}).items():
+            share, roles = own.of(above), new.get(above.keyed.node)
+            if roles is None:
+                roles = share.roles if share is not None else {}
+            for user, role in roles.items():
                 if role is Role.WRITER:
                     with suppress(
                         KeyChangedError, NotFoundError
@@ -122,7 +124,7 @@ class ListSigner:
             bundle = revision.bundles[user]
             had = before.member(user) if before else None
             kept = before is not None and before.body.generation == keyed.generation
-            if kept and had is not None and had.role == role:
+            if kept and had is not None and had.role == role and user not in revision.left:
                 members.append(had)  # also under former keys: only a new key is worth a new seal
                 continue
             box = wrap(keyed, bundle, role, os.urandom)
@@ -153,7 +155,8 @@ class ListSigner:
             fields = asdict(body) | {"format": FORMAT_WITH_GROUPS}
             body = GroupedList(**fields, came=came)
         revision.signed = sign_members(identity.signing, body)
-        return NewMembers(revision.signed.signed, sealed)
+        again = sorted(revision.left & revision.ways.keys())
+        return NewMembers(revision.signed.signed, sealed, again)
 
     def remember(self, revisions: list[ListRevision], mark: int) -> None:
         """Remember the committed lists as seen; `mark` is from before they were signed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from fsclient.sharing.own_shares import OwnShare, is_below
+from fsclient.sharing.own_shares import OwnShare, OwnShares
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import NotAllowedError
 from fsproto.keys.grants import Role
@@ -33,6 +33,8 @@ class ListRevision:
     above: dict[str, bytes] = field(default_factory=dict)
     heirs: set[tuple[str, bytes]] = field(default_factory=set)
     """Present and former writers by the lists above, counted where the node had no list itself."""
+    left: frozenset[str] = frozenset()
+    """Members who have left since the list before; one of them in `ways` is added again."""
     signed: VerifiedMembers | None = None
 
     @property
@@ -127,10 +129,10 @@ def check_room(found: TreeNode, share: OwnShare | None, users: Iterable[str]) ->
         )
 
 
-def inherited_writers(found: TreeNode, shares: list[OwnShare]) -> set[tuple[str, bytes]]:
+def inherited_writers(found: TreeNode, own: OwnShares) -> set[tuple[str, bytes]]:
     """Return the present and former writers of a node by the lists above it."""
     heirs = set[tuple[str, bytes]]()
-    for body in (share.members.body for share in shares if is_below(found, share.found)):
+    for body in (share.members.body for share in own.above(found)):
         heirs |= {(one.user, one.ed25519) for one in body.members if one.role is Role.WRITER}
         heirs |= {(one.user, one.ed25519) for one in body.above}
         heirs |= {(one.user, one.ed25519) for one in body.former}

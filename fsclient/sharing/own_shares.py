@@ -6,10 +6,15 @@ for its node at the old path. A node that is still there proves that the server 
 
 from __future__ import annotations
 
+from bisect import insort
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fsclient.connection.parts import items_of
+from fsclient.tree.ways import found_at
+from fsclient.trust.authorship import seen_list
+from fsclient.trust.sightings import Sighting
 from fsproto.errors import (
     ConflictError,
     FsError,
@@ -21,7 +26,7 @@ from fsproto.errors import (
 )
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers, stated_members
-from fsproto.limits import MAX_PATH_PARTS, MAX_SHARES
+from fsproto.limits import MAX_SHARES
 from fsproto.messages.shares import GetShared, Own, Shared
 from fsproto.names import RemotePath
 from fsproto.types import NodeId
@@ -31,6 +36,9 @@ if TYPE_CHECKING:
 
     from fsclient.tree.nodes import TreeNode
     from fsclient.tree.tree import Tree
+
+_AT_ONCE, _BYTES_AT_ONCE = 256, 1 << 22
+"""Shares that are looked up together, and the bytes of their lists."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +94,28 @@ class OwnShares:
     shares: list[OwnShare]
     """Sorted by path."""
     lost: list[LostShare]
+
+    @cached_property
+    def _by_node(self) -> dict[NodeId, OwnShare]:
+        return {share.found.keyed.node: share for share in self.shares}
+
+    def of(self, found: TreeNode) -> OwnShare | None:
+        """Return the share of this node itself, if it has one."""
+        return self._by_node.get(found.keyed.node)
+
+    def with_share(self, share: OwnShare) -> OwnShares:
+        """Return the shares with one of them as it is now."""
+        node = share.found.keyed.node
+        shares = [one for one in self.shares if one.found.keyed.node != node]
+        insort(shares, share, key=lambda one: one.found.path.parts)
+        return OwnShares(shares, self.lost)
+
+    def above(self, found: TreeNode) -> Iterator[OwnShare]:
+        """Yield the shares of the folders above a node."""
+        for folder in folders_above(found):
+            share = self.of(folder)
+            if share is not None:
+                yield share
 
     def check(self, found: TreeNode) -> None:
         """Raise the error of a lost share of this node, or of a folder above it."""
@@ -144,37 +174,49 @@ def _told_shares(
     """Ask for all shares, and verify each by itself."""
     shares, lost, mark = [], [], tree.context.memory.mark()
     seen = set[NodeId]()
-    for own in told_shares(tree):
-        node = stated_members(own.members).node
-        if node in seen:
-            raise RemoteProtocolError("The server named one of your shares twice.")
-        seen.add(node)
-        try:
-            shares.append(_verified(tree, own, node, mark))
-        except RollbackError:
-            raise  # no writer can cause it
-        except (SecurityError, ConflictError, NotFoundError) as error:
-            if not tree.context.connection.usable:
-                raise
-            lost.append(_lost(node, expected.get(node), error))
+    for some in _some_at_once(told_shares(tree)):
+        shown = list[Sighting]()
+        for own, there in zip(some, found_at(tree, [own.tokens for own in some]), strict=True):
+            node = stated_members(own.members).node
+            if node in seen:
+                raise RemoteProtocolError("The server named one of your shares twice.")
+            seen.add(node)
+            try:
+                share = _verified(tree, own, node, there)
+                shown += seen_list(share.members)
+                shares.append(share)
+            except RollbackError:
+                raise  # no writer can cause it
+            except (SecurityError, ConflictError, NotFoundError) as error:
+                if not tree.context.connection.usable:
+                    raise
+                lost.append(_lost(node, expected.get(node), error))
+        tree.context.check_seen(shown, mark)  # together: each time, the disk is waited for
     return shares, lost
 
 
-def _verified(tree: Tree, own: Own, node: NodeId, mark: int) -> OwnShare:
-    if len(own.tokens) > MAX_PATH_PARTS:
-        raise IntegrityError(f"It is deeper than {MAX_PATH_PARTS} folders.")
-    found = tree.root
-    for token in own.tokens:
-        below = tree.step(found, token) if found.is_folder else None
-        if below is None:
-            raise IntegrityError(f"Nothing is at that place in '{found.path}'.")
-        found = below
+def _some_at_once(told: Iterator[Own]) -> Iterator[list[Own]]:
+    """Yield shares in groups that take little memory."""
+    some, size = list[Own](), 0
+    for own in told:
+        some.append(own)
+        size += len(own.members.payload)
+        if len(some) >= _AT_ONCE or size >= _BYTES_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _verified(tree: Tree, own: Own, node: NodeId, there: TreeNode | FsError) -> OwnShare:
+    """Verify a share, except that its list is not compared with the seen ones."""
+    if isinstance(there, FsError):
+        raise there
+    found = there
     if found.keyed.node != node:
         raise IntegrityError(f"'{found.path}' is not the node of that share.")
     tree.context.register(found)
-    members = tree.context.authors.verified_list(
-        own.members, node, tree.context.identity.user, mark
-    )
+    members = tree.context.authors.read_list(own.members, node, tree.context.identity.user)
     if members.body.generation < found.keyed.generation:  # the key was looked up later
         raise ConflictError(f"'{found.path}' has just taken a new key.")
     if members.body.generation > found.keyed.generation:
@@ -219,9 +261,3 @@ def folders_above(found: TreeNode) -> Iterator[TreeNode]:
 def is_below(found: TreeNode, top: TreeNode) -> bool:
     """Return whether a node is below a folder, at any depth."""
     return any(above.keyed.node == top.keyed.node for above in folders_above(found))
-
-
-def of_node(found: TreeNode, shares: list[OwnShare]) -> OwnShare | None:
-    """Return the share of this node itself, if it has one."""
-    node = found.keyed.node
-    return next((share for share in shares if share.found.keyed.node == node), None)

@@ -11,7 +11,7 @@ that cannot be renewed this way are left out; `Sharing.refresh` renews them afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from typing import Any
 
@@ -19,7 +19,7 @@ from fsclient.session.key_rotation import register, send_rotation
 from fsclient.session.session import Session
 from fsclient.sharing.list_signer import ListSigner
 from fsclient.sharing.member_lists import ListRevision
-from fsclient.sharing.own_shares import OwnShare, folders_above, own_shares
+from fsclient.sharing.own_shares import OwnShare, OwnShares, folders_above, own_shares
 from fsclient.tree.commit import Committer, pause_before_retry
 from fsclient.tree.context import TreeContext
 from fsclient.tree.draft import SignedCommit
@@ -138,7 +138,7 @@ class ShareRenewal:
         self._root = self._changes.renew_root()
         own = own_shares(self._tree)
         left_out = {*without, *(lost.node for lost in own.lost)} - {root.keyed.node}
-        self._revisions = self._revised(own.shares, left_out)
+        self._revisions = self._revised(own, left_out)
         self._views: dict[NodeId, FolderView] = {}
         if self._revisions:
             self.look()
@@ -148,10 +148,10 @@ class ShareRenewal:
         """Return whether there is nothing to renew."""
         return not self._revisions
 
-    def _revised(self, shares: Sequence[OwnShare], left_out: set[NodeId]) -> list[ListRevision]:
+    def _revised(self, own: OwnShares, left_out: set[NodeId]) -> list[ListRevision]:
         """Describe the next key of each share, and of each folder on the way to it."""
         revisions, renewed, size = [], {self._root.node}, 0
-        for share in shares:  # by path, so that a share comes before those in it
+        for share in own.shares:  # by path, so that a share comes before those in it
             way = [share.found, *folders_above(share.found)][-2::-1]
             nodes = {one.keyed.node: one for one in way}
             some = [one for node, one in nodes.items() if node not in renewed]
@@ -169,7 +169,7 @@ class ShareRenewal:
             revisions.append(revision)
         roles = {each.node: each.roles for each in revisions}
         for each in revisions:
-            each.above = self._signer.writers_above(each.found, list(shares), roles)
+            each.above = self._signer.writers_above(each.found, own, roles)
         self._signer.sign_all(self._changes, revisions)
         return revisions
 

@@ -33,7 +33,6 @@ from fsclient.sharing.own_shares import (
     are_as_before,
     folders_above,
     is_below,
-    of_node,
     own_shares,
 )
 from fsclient.tree.commit import Committer
@@ -86,7 +85,7 @@ class Sharing:
         """
         own = self.own()
         own.check(found)
-        share = of_node(found, own.shares)
+        share = own.of(found)
         if share is not None and share.found.keyed.generation != found.keyed.generation:
             raise ConflictError(
                 f"'{found.path}' has just taken a new key.", hint="Give the same command again."
@@ -99,12 +98,15 @@ class Sharing:
         """Renew shares after a rotation by a member or the owner; remove former members.
 
         Also complete the renewals below a changed list that are missing. Return the nodes that
-        could not be renewed.
+        could not be renewed. Note in the profile that this was done, unless a concurrent change
+        is the reason that something is left: then the next command does it again.
         """
-        left = []
+        left, entries = [], len(self._people.log)
         for share in self.own().shares:
-            stale = bool(share.left) or self._has_ended_keys(share.members)
-            if not (stale or self._signer.revision_of(share, self.own().shares).has_others_above):
+            # An entry on the way that is due would prevent the next change in the share.
+            is_due = share.found.is_due_on_path
+            stale = bool(share.left) or self._has_ended_keys(share.members) or is_due
+            if not (stale or self._signer.revision_of(share, self.own()).has_others_above):
                 continue
             try:
                 self._bring_up(share, changed=stale)
@@ -112,6 +114,9 @@ class Sharing:
                 raise
             except FsError as error:
                 left.append(LeftBehind(share.found.path, error))
+        errors = [one.error for one in left] + [one.error for one in self.own().lost]
+        if not any(isinstance(error, ConflictError) for error in errors):
+            self._people.note_renewed(entries)
         return left
 
     def _has_ended_keys(self, members: VerifiedMembers) -> bool:
@@ -205,7 +210,7 @@ class Sharing:
         for share in own.shares:
             if not is_below(share.found, top):
                 continue
-            if not (all_due or self._signer.revision_of(share, self.own().shares).has_others_above):
+            if not (all_due or self._signer.revision_of(share, self.own()).has_others_above):
                 continue
             blocked = next((one for one in left if one.is_above(share.found)), None)
             try:
@@ -242,7 +247,7 @@ class Sharing:
         own = self.own()
         own.check(found)
         moved = replace(found, above=to, path=to.path.child(name))
-        revisions = self._signer.moved(found, moved, own.shares)
+        revisions = self._signer.moved(found, moved, own)
         if renew:
             self.warn_of(self._lost_below(found))
             self._renew_below(changes, found, revisions)
@@ -250,6 +255,22 @@ class Sharing:
             revisions = [one for one in revisions if one.has_others_above]
         self._signer.sign_all(changes, revisions)
         self._followed = revisions
+
+    def follow_again(self, found: TreeNode, now: TreeNode) -> None:
+        """Update the member lists after a move that did not see who its folders are shared with.
+
+        `found` is the node at its former place, `now` at its present one. It takes a new key, and
+        so do the shares below it.
+        """
+        changes, mark = Committer(self._tree), self._tree.context.memory.mark()
+        changes.renew(now)
+        revisions = self._signer.moved(found, now, self.own())
+        self._renew_below(changes, now, revisions)
+        self._signer.sign_all(changes, revisions)
+        changes.commit()
+        self._signer.remember(revisions, mark)
+        for revision in revisions:
+            self._note(revision)
 
     def settle(self) -> None:
         """Bring all lists up to date if others have changed since the shares were looked at.
@@ -273,7 +294,7 @@ class Sharing:
         if members is None:
             return False
         revision = ListRevision(found, members, {})
-        revision.above = self._signer.writers_above(found, self.own().shares, {})
+        revision.above = self._signer.writers_above(found, self.own(), {})
         self._signer.sign_all(changes, [revision])
         return True
 
@@ -309,10 +330,11 @@ class Sharing:
         It needs one if anybody loses access, if keys that opened the node have ended, or if the
         node is due. Nothing below the node changes, so that nothing there can prevent it.
         """
-        share, shares = self.of(found), self.own().shares
+        share = self.of(found)
         revision = ListRevision(found, share.members if share else None, ways)
-        revision.heirs = inherited_writers(found, shares)
-        revision.above = self._signer.writers_above(found, self.own().shares, {})
+        revision.left = frozenset(share.left if share else ())
+        revision.heirs = inherited_writers(found, self.own())
+        revision.above = self._signer.writers_above(found, self.own(), {})
         revision.bundles = self._signer.usable(revision, known or {})
         ended = share is not None and self._has_ended_keys(share.members)
         renewed = revision.loses or ended or found.is_due_on_path
@@ -337,7 +359,7 @@ class Sharing:
         way.reverse()
         first = next((at for at, one in enumerate(way) if one.is_due), len(way))
         due = way[first:] if below is not None else []
-        revision = self._signer.revision_of(share, self.own().shares)
+        revision = self._signer.revision_of(share, self.own())
         revision.found = found
         if not (changed or due or revision.has_others_above):
             return
@@ -362,9 +384,7 @@ class Sharing:
         """Note a share as it is after the commit of its list."""
         if revision.signed is not None and self._own is not None:
             after = OwnShare(revision.found, revision.signed, [])
-            shares = [one for one in self._own.shares if one.found.keyed.node != revision.node]
-            shares = sorted([*shares, after], key=lambda share: share.found.path.parts)
-            self._own = OwnShares(shares, self._own.lost)
+            self._own = self._own.with_share(after)
 
     def _renew_below(
         self, changes: Committer, top: TreeNode, revisions: list[ListRevision]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import NamedTuple
 
 from fsclient.tree.contents import RefusedEntry
 from fsclient.tree.draft import Draft, NextVersion
@@ -26,6 +27,19 @@ _MANIFEST_BYTES = 1400
 """Upper estimate of the bytes that a manifest and its removal take in a commit."""
 
 _Step = Callable[[Draft], None]
+
+
+class Turn(NamedTuple):
+    """A file that moves to a name which another file leaves in the same change."""
+
+    found: TreeNode
+    source: KeyedNode
+    """Its folder."""
+    target: KeyedNode
+    """Its new folder."""
+    name: str
+    renew: bool
+    """Whether it takes a new key, because fewer people may see it there."""
 
 
 class ChangeSet:
@@ -169,26 +183,22 @@ class ChangeSet:
 
         self._steps.append(step)
 
-    def move_round(self, ring: list[tuple[TreeNode, KeyedNode, KeyedNode, str]]) -> None:
-        """Move files to names that become free in the same change.
-
-        Of each: what is moved, its folder, its new folder and its new name. None gets a new key.
-        """
-        turns = [
-            (found, source, target, name, self._touch(source, found.metadata.name))
-            for found, source, target, name in ring
-        ]
-        new = [self._touch(target, name) for _, _, target, name in ring]
+    def move_round(self, ring: list[Turn]) -> None:
+        """Move files to names that become free in the same change."""
+        turns = [(turn, self._touch(turn.source, turn.found.metadata.name)) for turn in ring]
+        new = [self._touch(turn.target, turn.name) for turn in ring]
 
         def step(draft: Draft) -> None:
-            for found, source, _, _, old in turns:
-                draft.take_out(source, old, found)
-            for (found, _, target, name, _), tokens in zip(turns, new, strict=True):
-                if draft.entry(target, tokens) is not None:
-                    raise ExistsError(f"There is a '{name}' already.")
-                metadata, content = renamed(found.metadata, name), found.manifest.body.content
-                moved = NextVersion(found.keyed, found.manifest, metadata, content)
-                draft.place(target, tokens, moved)
+            for turn, old in turns:
+                draft.take_out(turn.source, old, turn.found)
+            for turn, tokens in zip(ring, new, strict=True):
+                if draft.entry(turn.target, tokens) is not None:
+                    raise ExistsError(f"There is a '{turn.name}' already.")
+                found = turn.found
+                metadata, content = renamed(found.metadata, turn.name), found.manifest.body.content
+                renew = turn.renew or found.is_due_on_path
+                moved = NextVersion(found.keyed, found.manifest, metadata, content, renew)
+                draft.place(turn.target, tokens, moved)
 
         self._steps.append(step)
 

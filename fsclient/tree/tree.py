@@ -148,12 +148,22 @@ class Tree:
 
         Raises `IntegrityError` if the entry does not verify.
         """
-        view = self.view(folder.keyed, [token])
-        found = view.found.get(token)
-        there = self._met(folder, view.state, found) if found is not None else None
-        if isinstance(there, RefusedEntry):
-            raise there.error
+        there = self.steps(folder, [token])[token]
+        if isinstance(there, FsError):
+            raise there
         return there
+
+    def steps(
+        self, folder: TreeNode, tokens: list[Token]
+    ) -> dict[Token, TreeNode | FsError | None]:
+        """Return the nodes of a folder under some tokens, as `step` does, or its errors."""
+        view = self.view(folder.keyed, tokens)
+        met = {token: self._met(folder, view.state, one) for token, one in view.found.items()}
+        found = {token: met.get(token) for token in tokens}
+        return {
+            token: one.error if isinstance(one, RefusedEntry) else one
+            for token, one in found.items()
+        }
 
     def children(self, folder: TreeNode) -> FolderContents:
         """Return everything in a folder; nothing can be missing or added."""

@@ -322,6 +322,15 @@ class AuthorRules:
         before; or, in the user's own tree, the key still counts for the list's generation of the
         root.
         """
+        members = self.read_list(signed, node, owner)
+        self._memory.check(seen_list(members), mark, self._ask.lineages)
+        return members
+
+    def read_list(self, signed: Signed, node: NodeId, owner: str) -> VerifiedMembers:
+        """Verify a member list as `verified_list` does, but do not compare it with the seen ones.
+
+        The caller compares `seen_list` of it before it is used.
+        """
         claimed = stated_members(signed)
         self._people.read_for(self._ask, owner, claimed.owner_key, claimed.log_head)
         if claimed.owner_key not in self._people.identity_keys(owner):
@@ -329,10 +338,8 @@ class AuthorRules:
         members = verify_members(signed, node, owner, claimed.owner_key)
         self._people.check_heads(self._ask, [members.body.log_head])
         self._people.check_age(owner, claimed.owner_key, members.body.log_head)
-        seen = seen_list(members)
         if claimed.owner_key != self._people.identity_keys(owner)[-1]:
-            self._check_ended_list(members, seen[0])
-        self._memory.check(seen, mark, self._ask.lineages)
+            self._check_ended_list(members, seen_list(members)[0])
         return members
 
     def _check_ended_list(self, members: VerifiedMembers, seen: Sighting) -> None:

@@ -67,9 +67,19 @@ class KeyLogReader:
         """The indices of the entries read by this process that ended a person's keys."""
         return iter(()) if self._read_from is None else self._store.ends_from(self._read_from)
 
-    def forget_ended(self) -> None:
-        """Take the keys that have ended as dealt with."""
-        self._read_from = None
+    @property
+    def needs_renewal(self) -> bool:
+        """Whether keys have ended since the shares were renewed: a member's, or the user's own."""
+        return next(self._store.ends_from(self._store.renewed()), None) is not None
+
+    def note_renewed(self, entries: int) -> None:
+        """Note in the profile that the shares do without keys that the first entries ended."""
+        if self._store.renewed() < entries:
+            self._store.set_renewed(entries)
+
+    def forget_renewed(self) -> None:
+        """Have the shares looked at again by the next command."""
+        self._store.set_renewed(0)
 
     @property
     def log_head(self) -> bytes:

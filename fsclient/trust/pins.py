@@ -49,6 +49,9 @@ CREATE TABLE IF NOT EXISTS pins (
 );
 CREATE TABLE IF NOT EXISTS shown (user TEXT PRIMARY KEY, bundle BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS told (kind TEXT PRIMARY KEY, at_ms INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS renewed (
+    only INTEGER PRIMARY KEY CHECK (only = 1), entries INTEGER NOT NULL
+);
 """
 
 _LogRow = tuple[int, str, bytes, bytes, bytes]
@@ -137,6 +140,15 @@ class PinStore(LocalDatabase):
             for (at,) in rows:
                 yield at
 
+    def renewed(self) -> int:
+        """Return the number of the first entries after which the user's shares were renewed."""
+        rows = self._ask("SELECT entries FROM renewed")
+        return rows[0][0] if rows else 0
+
+    def set_renewed(self, entries: int) -> None:
+        """Note that the user's shares were renewed after these first entries of the log."""
+        self._ask("INSERT OR REPLACE INTO renewed VALUES (1, ?)", (entries,))
+
     def _ask(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
         with self._translated():
             return self._db.execute(query, values).fetchall()
@@ -173,6 +185,7 @@ class PinStore(LocalDatabase):
         with self._translated(), self._transaction():
             self._db.execute("DELETE FROM log")
             self._db.execute("DELETE FROM head")
+            self._db.execute("DELETE FROM renewed")
 
     def everything(self) -> KnownPeople:
         """Return all that is known, for another machine."""

@@ -21,6 +21,8 @@ class NewMembers(Record, frozen=True):
 
     members: Signed
     sealed: Items[SealedKey]
+    again: People[str]
+    """Members that the owner adds again, knowing that they have left since the list before."""
 
 
 class GetMembers(Message, frozen=True):

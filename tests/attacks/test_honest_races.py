@@ -359,6 +359,35 @@ def test_a_folder_is_shared_and_moved_to_other_writers_at_once(
     carol.run("find", "alice:").succeeds()
 
 
+@pytest.mark.parametrize("at", [9, 10, 12, 19])
+@pytest.mark.parametrize("there", ["outer/a", "outer/b"])
+def test_a_folder_is_shared_while_another_device_moves_something_out_of_it_or_into_it(
+    team: World, honest: ForkingServer, phone: Person, there: str, at: int
+) -> None:
+    """The move sees no list; the one who writes by the other device's list is no forger."""
+    alice, bob, carol = team.everybody
+    alice.run("mkdir", "-p", "outer/a/x/y", "outer/b").succeeds()
+    alice.run("share", "outer/a/x", "carol").succeeds()
+    carol.run("find", "alice:").succeeds()
+    local = bob.write("x", b"x")
+
+    def inner() -> Ran:
+        shared = phone.run("share", there, "bob", "--write")
+        if there == "outer/a":
+            bob.run("put", local, "alice:a/x/y/early").succeeds()
+        return shared
+
+    plan = between(honest, at, inner)
+    with honest.planned(plan):
+        done = alice.run("mv", "outer/a/x", "outer/b/")
+    assert plan.asked > at, "the command asks less than that"
+    assert done.status in (0, 8), done
+    if there == "outer/b":
+        bob.run("put", local, "alice:b/x/y/late").succeeds()
+    for one in (alice, phone, bob, carol):
+        one.run("find", "alice:").succeeds()
+
+
 @pytest.mark.parametrize("at", [3, 7])
 def test_a_member_writes_while_another_program_of_the_profile_compares(
     writers: World, honest: ForkingServer, at: int

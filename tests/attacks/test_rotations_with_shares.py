@@ -15,6 +15,7 @@ from fsproto.limits import MAX_ROTATE_PARTS
 from fsproto.messages.base import Done, Failure, Message
 from fsproto.messages.files import Commit
 from fsproto.messages.keylog import Rotate, RotatePart
+from fsproto.messages.shares import GetShared
 from fsproto.signed import Signed
 from tests.support.hostile_server import Answers, HostileServer, Lie
 from tests.support.opened_by import OpenedBy
@@ -233,6 +234,36 @@ def test_keys_are_rotated_also_if_no_share_can_be_renewed_with_them(
     rotates(sharing.alice).succeeds()
     server.lie = Lie()
     assert identity(sharing.alice).bundle.fingerprint != before
+    look(sharing, tmp_path / "devices")
+
+
+class LeavesOut(Lie):
+    """Takes nothing that a rotation renews; once the keys are new, it shows no shares."""
+
+    rotated = False
+
+    def parts(self, parts: list[RotatePart]) -> list[RotatePart]:
+        if parts:
+            raise ConflictError
+        self.rotated = True
+        return parts
+
+    def answers(self, ask: Message, honestly: Callable[[Message], Answers]) -> Answers:
+        if self.rotated and isinstance(ask, GetShared):
+            return Failure("internal", "It went wrong.", "", 0)
+        return honestly(ask)
+
+
+def test_what_a_rotation_has_left_out_is_renewed_by_the_owners_next_command(
+    sharing: World, server: HostileServer, tmp_path: Path
+) -> None:
+    """The command that rotates ends before it can renew the shares by themselves."""
+    server.lie = LeavesOut()
+    rotates(sharing.alice).fails(1)
+    server.lie = Lie()
+    told = fresh(sharing.bob, tmp_path / "a bob").run("cat", "alice:reports/q1.txt").fails(7)
+    assert "has replaced the keys just now, try again" in told
+    sharing.alice.run("ls", "/").succeeds()
     look(sharing, tmp_path / "devices")
 
 

@@ -66,7 +66,7 @@ def offer(session: Session, to: str, made: list[KeyedNode]) -> None:
             time_ms=1,
             log_head=session.people.log_head,
         )
-        lists.append(NewMembers(sign_members(key, body).signed, [SealedKey(to, box)]))
+        lists.append(NewMembers(sign_members(key, body).signed, [SealedKey(to, box)], []))
     sent(session.connection, Commit([], [], [], [], lists))
 
 

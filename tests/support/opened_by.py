@@ -42,6 +42,13 @@ class OpenedBy:
         self._manifests += [unpack(payload, Manifest) for (payload,) in rows]
         self._open_all()
 
+    def opens(self, node: NodeId, version: int | None = None) -> bool:
+        """Return whether the person opens a version of a node that was read, or any version."""
+        return any(
+            one.node == node and version in (None, one.version) and self._opens(one)
+            for one in self._manifests
+        )
+
     def read_commit(self, commit: Commit) -> list[Manifest]:
         """Take what a client sends; return the manifests in it that the person can open."""
         for new in commit.members:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,6 +67,7 @@ class SharedFolder:
         *shares: Share,
         under: KeyedNode | None = None,
         signer: ServiceUser | None = None,
+        again: Sequence[str] = (),
         **changes: Any,
     ) -> NewMembers:
         """Return the next member list, with a key sealed again to each member."""
@@ -100,7 +102,7 @@ class SharedFolder:
         signing = (signer or self.owner).identity.signing
         signed = sign_members(signing, replace(body, **changes))
         keys = [SealedKey(who.name, key) for (who, _), key in zip(shares, sealed, strict=True)]
-        return NewMembers(signed.signed, keys)
+        return NewMembers(signed.signed, keys, list(again))
 
     def put(
         self,
@@ -154,9 +156,9 @@ class SharedFolder:
 
     # --- sending the messages
 
-    def share(self, *shares: Share) -> None:
+    def share(self, *shares: Share, again: Sequence[str] = ()) -> None:
         """Have the owner share the folder with exactly these members."""
-        self.send(self.owner, Commit([], [], [], [], [self.list_of(*shares)]))
+        self.send(self.owner, Commit([], [], [], [], [self.list_of(*shares, again=again)]))
 
     def renew(self, *shares: Share) -> None:
         """Have the owner share the folder with exactly these members, under a new key."""

@@ -36,7 +36,9 @@ from fsclient.transfer.up.batch import BatchUploader, FileTarget, NotCommittedEr
 from fsclient.transfer.up.chosen import ChosenFolders
 from fsclient.transfer.up.removal import RemoteRemoval
 from fsclient.transfer.up.target import Leaf, TargetFolder, checked_name, place_of
+from fsclient.tree.changes import Turn
 from fsclient.tree.contents import RefusedEntry, RefusedShare
+from fsclient.tree.moved_keys import takes_new_key_alone
 from fsclient.tree.nodes import TreeNode
 from fsproto.errors import FsError, InvalidNameError
 from fsproto.keys.tree import KeyedNode
@@ -129,7 +131,9 @@ class TreeUpload:
         """Move a remote node from one folder to another; it is there after the next `flush`."""
         self._actions.note(what.MOVE, f"{found.path} to {target.path.child(name)}")
         if not self._actions.dry_run:
-            self._uploader.changes.move(found, source, target.keyed, name, replaced)
+            renew = takes_new_key_alone(self._tree, found, source, target.keyed)
+            changes = self._uploader.changes
+            changes.move(found, source, target.keyed, name, replaced, renew=renew)
             self._uploader.flush_if_full()
 
     def move_round(self, ring: list[tuple[TreeNode, KeyedNode, TargetFolder, str]]) -> None:
@@ -137,9 +141,17 @@ class TreeUpload:
         for found, _, target, name in ring:
             self._actions.note(what.MOVE, f"{found.path} to {target.path.child(name)}")
         if not self._actions.dry_run:
-            self._uploader.changes.move_round(
-                [(found, source, target.keyed, name) for found, source, target, name in ring]
-            )
+            turns = [
+                Turn(
+                    found,
+                    source,
+                    target.keyed,
+                    name,
+                    takes_new_key_alone(self._tree, found, source, target.keyed),
+                )
+                for found, source, target, name in ring
+            ]
+            self._uploader.changes.move_round(turns)
             self._uploader.flush_if_full()
 
     # --- files

@@ -31,7 +31,7 @@ from fsproto.limits import MAX_COMMIT_NODES
 from fsproto.messages.history import Lineal
 from fsproto.messages.shares import NewMembers
 from fsproto.proofs.lineage import NO_LINEAGE
-from fsproto.signed import payload_hash
+from fsproto.signed import Signed, payload_hash
 from fsproto.types import NodeId
 
 
@@ -42,6 +42,8 @@ class NextList:
     members: VerifiedMembers
     sealed: dict[str, bytes]
     """The node's key, sealed; by the member's name."""
+    again: frozenset[str]
+    """Members that the owner adds again after they have left."""
 
 
 def verified_lists(who: Principal, asks: list[NewMembers]) -> dict[NodeId, NextList]:
@@ -55,7 +57,7 @@ def verified_lists(who: Principal, asks: list[NewMembers]) -> dict[NodeId, NextL
         sealed = {one.user: one.sealed for one in ask.sealed}
         if len(sealed) != len(ask.sealed) or any(members.member(user) is None for user in sealed):
             raise RemoteProtocolError("A key was sealed to a person outside the member list.")
-        found[node] = NextList(members, sealed)
+        found[node] = NextList(members, sealed, frozenset(ask.again))
     if len(found) != len(asks):
         raise RemoteProtocolError("A commit has two member lists of one node.")
     return found
@@ -96,11 +98,13 @@ def store_list(
     Return the members who could not open the node before: their ids by name.
 
     `QuotaError` if a member gets more than `most_offers` shares of the user, `NotAllowedError` if
-    a member blocks the user and is in the list by name, not only through a group.
+    a member blocks the user and is in the list by name, not only through a group, `ConflictError`
+    if a member has left and the user does not know it.
     """
     body = new.members.body
     people = shares.holders(db, [member.user for member in body.members])
     held, added = shares.grants(db, body.node), dict[str, int]()
+    _check_left(db, new, people, held)
     for member in body.members:
         holder = _checked_holder(who, member, people.get(member.user))
         grant = held.pop(holder.user_id, None)
@@ -137,6 +141,21 @@ def notify_members(db: Db, who: Principal, added: Mapping[str, int], now_ms: int
     for name, user_id in sorted(added.items()):
         logins.hold(db, name)
         logins.notify(db, user_id, logins.SHARED, now_ms, who.user)
+
+
+def _check_left(
+    db: Db, new: NextList, people: Mapping[str, Holder], held: Mapping[int, models.Grant]
+) -> None:
+    """Refuse a list that names a member who has left, unless the owner adds this member again."""
+    node = new.members.body.node
+    without = {user for user, holder in people.items() if holder.user_id not in held} - new.again
+    before = shares.lists(db, [node]).get(node) if without else None
+    if before is None:
+        return
+    named = stated_members(Signed(before.payload, before.signature)).members
+    for member in named:
+        if member.user in without:
+            raise ConflictError(f"{member.user} has left it in the meantime; try again.")
 
 
 def _checked_holder(who: Principal, member: Member, holder: Holder | None) -> Holder:

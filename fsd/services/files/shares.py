@@ -111,6 +111,7 @@ class ShareService:
     def leave(self, who: Principal, node: NodeId) -> Done:
         """Remove a grant at the request of its member."""
         with self._database.write() as db:
+            shares.lists_for_update(db, [node])  # each new list comes before this or after it
             if who.user_id not in shares.grants(db, node):
                 raise NotFoundError("It is not shared with you.")
             shares.drop_grants(db, node, [who.user_id])
@@ -124,8 +125,10 @@ class ShareService:
         `NotFoundError` if there is no such user, `OutOfSpaceError` if too many are blocked.
         """
         with self._database.write() as db:
-            users.hold(db, who.user_id)
             other = users.by_name(db, owner) if is_user(owner) else None
+            if other is not None and blocked:  # as in `leave`; before the user, as a commit does it
+                shares.lists_for_update(db, shares.given_by(db, who.user_id, other.id))
+            users.hold(db, who.user_id)
             if other is None or other.id == who.user_id:
                 raise NotFoundError("There is no such other user.")
             if not blocked:

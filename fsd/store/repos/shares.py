@@ -150,11 +150,16 @@ _PAGE = 32
 """Shares that are read at a time; the member list of one has up to 200 KiB."""
 
 
-def drop_grants_of(db: Db, user_id: int, owner_id: int) -> int:
-    """Delete all grants of a user on the nodes of an owner; return their number."""
+def given_by(db: Db, user_id: int, owner_id: int) -> Sequence[bytes]:
+    """Return the nodes of an owner on which a user has a grant."""
     hers = select(Node.id).where(Node.owner_id == owner_id)
     mine = select(Grant.node_id).where(Grant.user_id == user_id, Grant.node_id.in_(hers))
-    given = db.scalars(mine).all()
+    return db.scalars(mine).all()
+
+
+def drop_grants_of(db: Db, user_id: int, owner_id: int) -> int:
+    """Delete all grants of a user on the nodes of an owner; return their number."""
+    given = given_by(db, user_id, owner_id)
     for some in helpings(given):
         gone = delete(Grant).where(Grant.user_id == user_id, Grant.node_id.in_(some))
         db.execute(gone, execution_options={"synchronize_session": False})

@@ -388,7 +388,21 @@ def test_a_member_who_leaves_loses_access_and_the_owner_sees_it(office, shared, 
 def test_a_former_member_can_be_added_again(office, shared, bob):
     shared.share((bob, Role.READER))
     office.sharing.leave(bob.who, shared.node)
+    shared.share((bob, Role.READER), again=["bob"])
+    sees_it(shared, bob)
+
+
+def test_a_former_member_is_not_added_again_by_an_owner_who_does_not_know(
+    office, shared, bob, carol
+):
     shared.share((bob, Role.READER))
+    office.sharing.leave(bob.who, shared.node)
+    with pytest.raises(ConflictError):
+        shared.share((bob, Role.READER), (carol, Role.READER))
+    sees_nothing(shared, bob)
+    sees_nothing(shared, carol)
+    shared.share((carol, Role.READER))
+    shared.share((bob, Role.READER), (carol, Role.READER))  # the list before does not name bob
     sees_it(shared, bob)
 
 
@@ -480,7 +494,7 @@ def test_a_list_signed_as_something_else_is_refused(shared, bob):
     body = unpack(new.members.payload, MemberList)
     signed = sign(shared.owner.identity.signing, labels.SIGN_STATE, body)
     with pytest.raises(SignatureError):
-        shared.send(shared.owner, Commit([], [], [], [], [NewMembers(signed, new.sealed)]))
+        shared.send(shared.owner, Commit([], [], [], [], [NewMembers(signed, new.sealed, [])]))
 
 
 @pytest.mark.one_database
@@ -523,7 +537,7 @@ def test_a_key_that_is_there_need_not_come_again(shared, bob, carol):
     (hers_,) = unpack(new.members.payload, MemberList).members
     both = shared.list_of((carol, Role.READER), members=[his, hers_])
     # `list_of` seals the key again on each call: send the sealed keys of the first call.
-    shared.send(shared.owner, Commit([], [], [], [], [NewMembers(both.members, new.sealed)]))
+    shared.send(shared.owner, Commit([], [], [], [], [NewMembers(both.members, new.sealed, [])]))
     sees_it(shared, bob)
     sees_it(shared, carol)
 
@@ -548,7 +562,7 @@ def _for_nobody(new: NewMembers) -> list[SealedKey]:
 @pytest.mark.parametrize("how", [_without, _changed, _twice, _for_nobody])
 def test_keys_are_those_that_the_list_names(shared, bob, carol, how):
     new = shared.list_of((bob, Role.READER))
-    ask = Commit([], [], [], [], [NewMembers(new.members, how(new))])
+    ask = Commit([], [], [], [], [NewMembers(new.members, how(new), [])])
     with pytest.raises(RemoteProtocolError):
         shared.send(shared.owner, ask)
     sees_nothing(shared, bob)
@@ -559,7 +573,7 @@ def test_a_key_sealed_under_the_old_key_of_a_folder_does_not_do_for_the_new_one(
     assert shared.members is not None
     new = shared.keyed.renewed(fixed_keys.Seeded("second"))
     ask = shared.renewal(new, (bob, Role.READER))
-    without = replace(ask, members=[NewMembers(ask.members[0].members, [])])
+    without = replace(ask, members=[NewMembers(ask.members[0].members, [], [])])
     with pytest.raises(RemoteProtocolError):
         shared.send(shared.owner, without)
 
@@ -592,7 +606,7 @@ def test_a_disabled_user_gets_no_new_share_and_keeps_existing_ones(office, share
 
 def test_a_list_that_is_refused_changes_nothing_of_its_commit(office, shared, alice, bob):
     ask = shared.put(alice, "more")
-    bad = NewMembers(shared.list_of((bob, Role.READER)).members, [])
+    bad = NewMembers(shared.list_of((bob, Role.READER)).members, [], [])
     with pytest.raises(RemoteProtocolError):
         shared.send(alice, replace(ask, members=[bad]))
     assert len(listing_of(office, alice.who, shared.node)[0]) == 1
@@ -715,4 +729,6 @@ def test_a_member_key_of_another_person_does_not_matter_to_the_server_but_its_bu
     odd = Member("bob", Role.READER, crypto.SigningKey(bytes(32)).public, NO_HASH, member.sealed)
     signed = shared.list_of((bob, Role.READER), members=[odd])
     with pytest.raises(ConflictError):
-        shared.send(shared.owner, Commit([], [], [], [], [NewMembers(signed.members, new.sealed)]))
+        shared.send(
+            shared.owner, Commit([], [], [], [], [NewMembers(signed.members, new.sealed, [])])
+        )

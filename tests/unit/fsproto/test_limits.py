@@ -83,7 +83,8 @@ def test_a_node_can_be_sealed_again_to_the_largest_share_in_one_commit():
     key = wrap(
         KeyedNode(body.node, 1, NodeKey(h32)), person("bob").bundle, Role.WRITER, Seeded("w")
     )
-    new = NewMembers(Signed(pack(body), bytes(64)), [SealedKey(user, key) for user in users])
+    sealed = [SealedKey(user, key) for user in users]
+    new = NewMembers(Signed(pack(body), bytes(64)), sealed, users)
     manifest = Signed(bytes(limits.MAX_METADATA + former_size(limits.MAX_GENERATION)), bytes(64))
     assert encode(Commit([manifest], [manifest], [], [], [new]))
 
