@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fsclient.profile import is_profile_name, write_private
+from fsclient.profile import is_profile_name
 from fsclient.profile_errors import profile_errors
+from fsclient.profile_files import write_private
 from fskit.user_folders import default_folder
 from fsproto.errors import IntegrityError, NotFoundError, UsageError
 

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fsclient.profile_errors import profile_errors
-from fskit import files
+from fsclient.profile_files import KEYFILE, ProfileFiles, make_private_folder, write_private
 from fskit.json_data import parsed
 from fsproto.errors import ExistsError, IntegrityError, NotFoundError, UsageError
 from fsproto.limits import MAX_DEVICE_NAME
@@ -41,7 +41,6 @@ from fsproto.values import Value
 
 ENROLLING = ".enrolling"
 """The end of the name of the folder of an incomplete enrolment."""
-_KEYFILE = "identity.key"
 
 
 class AccountFacts(Value, frozen=True):
@@ -58,7 +57,7 @@ class PendingFiles(NamedTuple):
     people: Path
 
 
-class Profile:
+class Profile(ProfileFiles):
     """One profile's folder."""
 
     def __init__(self, home: Path, name: str, *, replaces: bool = False) -> None:
@@ -70,10 +69,10 @@ class Profile:
             raise UsageError(
                 f"'{for_terminal(name)}' cannot name a profile; use letters, digits, '.', '-', '_'."
             )
+        super().__init__(home / "profiles" / name)
         self.name = name
         self.home = home
         self.replaces = replaces
-        self.folder = home / "profiles" / name
         self.enrolling = home / "profiles" / f".{name}{ENROLLING}"
         """The folder of an incomplete enrolment."""
 
@@ -190,84 +189,13 @@ class Profile:
             hint="Put it back from a copy.",
         )
 
-    @property
-    def keyfile_path(self) -> Path:
-        """The file with the sealed identity."""
-        return self.folder / _KEYFILE
-
-    def keyfile(self) -> bytes:
-        """Return the sealed identity."""
-        return self._read(_KEYFILE)
-
-    def replace_keyfile(self, keyfile: bytes) -> None:
-        """Store the same keys under another passphrase."""
-        write_private(self.keyfile_path, keyfile)
-
-    def next_keyfile(self) -> bytes | None:
-        """Return the sealed identity of an unfinished key rotation, if there is one."""
-        try:
-            return self._read("identity.next")
-        except NotFoundError:
-            return None
-
-    def keep_next_keyfile(self, keyfile: bytes) -> None:
-        """Store the keys that are about to replace the present ones."""
-        write_private(self.folder / "identity.next", keyfile)
-
-    def settle_keyfile(self, *, took_next: bool) -> None:
-        """Keep the identity that the server has, and remove the other one."""
-        following = self.folder / "identity.next"
-        with profile_errors(following):
-            if took_next:
-                following.replace(self.keyfile_path)
-            else:
-                following.unlink(missing_ok=True)
-
-    def note_renewal(self, fingerprint: str) -> None:
-        """Note that the whole tree is to take new keys, under an identity of this fingerprint."""
-        write_private(self.folder / "renewal", fingerprint.encode())
-
-    def is_renewing(self, fingerprint: str) -> bool:
-        """Return whether the tree has not taken all its new keys yet, under this identity."""
-        try:
-            return self._read("renewal") == fingerprint.encode()
-        except NotFoundError:
-            return False
-
-    def end_renewal(self) -> None:
-        """Note that the tree has taken its new keys."""
-        self._remove("renewal")
-
-    def ticket(self) -> bytes | None:
-        """Return the ticket of the running session, if there is one."""
-        try:
-            return bytes.fromhex(self._read("session").decode("ascii").split()[0])
-        except (NotFoundError, ValueError, IndexError):
-            return None
-
-    def session_ends_ms(self) -> int | None:
-        """Return the end of the session as stated at login, in milliseconds since 1970."""
-        try:
-            return int(self._read("session").decode("ascii").split()[1])
-        except (NotFoundError, ValueError, IndexError):
-            return None
-
-    def keep_ticket(self, ticket: bytes, expires_ms: int) -> None:
-        """Store a session for later commands."""
-        write_private(self.folder / "session", f"{ticket.hex()} {expires_ms}\n".encode())
-
-    def drop_ticket(self, ended: bytes | None = None) -> None:
-        """Remove the stored session; with `ended`, only if that is still the stored ticket."""
-        if ended is None or self.ticket() == ended:
-            self._remove("session")
-
     # --- enrolment: the keys are on disk before the server receives them
 
     def pending_keyfile(self, link: EnrollLink) -> bytes | None:
         """Return the keys of an interrupted enrolment with the same link."""
         try:
             if (self.enrolling / "link").read_text() == str(link):
-                return (self.enrolling / _KEYFILE).read_bytes()
+                return (self.enrolling / KEYFILE).read_bytes()
         except (OSError, UnicodeDecodeError):
             pass
         return None
@@ -283,7 +211,7 @@ class Profile:
         with profile_errors(self.enrolling):
             make_private_folder(self.enrolling)
         write_private(self.enrolling / "link", str(link).encode())
-        write_private(self.enrolling / _KEYFILE, keyfile)
+        write_private(self.enrolling / KEYFILE, keyfile)
 
     def check_free(self) -> None:
         """Raise `ExistsError` if the profile is in use already and is not to be replaced."""
@@ -345,7 +273,7 @@ class Profile:
             make_private_folder(above)
             folder = Path(tempfile.mkdtemp(prefix=f".{self.name}.arriving-", dir=above))
         try:
-            write_private(folder / _KEYFILE, keyfile)
+            write_private(folder / KEYFILE, keyfile)
             write_private(folder / "profile.json", _written(facts))
             yield folder
             self.check_free()
@@ -371,16 +299,6 @@ class Profile:
             facts.link.user, facts.link.host_key, facts.root,
         )  # fmt: skip
 
-    def _read(self, name: str) -> bytes:
-        path = self.folder / name
-        with profile_errors(path):
-            return path.read_bytes()
-
-    def _remove(self, name: str) -> None:
-        path = self.folder / name
-        with profile_errors(path):
-            path.unlink(missing_ok=True)
-
 
 def _written(facts: AccountFacts) -> bytes:
     link = facts.link
@@ -397,17 +315,3 @@ def _written(facts: AccountFacts) -> bytes:
 def is_profile_name(name: str) -> bool:
     """Return whether a profile can have this name."""
     return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", name) is not None
-
-
-def make_private_folder(path: Path) -> None:
-    """Create a folder that only the user can open, and the missing folders above it."""
-    for folder in reversed([path, *path.parents]):
-        if not folder.is_dir():
-            folder.mkdir(mode=0o700, exist_ok=True)
-    path.chmod(0o700)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file (0600) that is whole or not there."""
-    with profile_errors(path):
-        files.write_private(path, data)

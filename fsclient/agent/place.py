@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fsclient.profile import make_private_folder
+from fsclient.profile_files import make_private_folder
 from fskit import unix_sockets
 from fskit.unix_sockets import PrivateFolder
 from fsproto.errors import UsageError

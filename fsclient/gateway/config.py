@@ -11,7 +11,7 @@ from fsclient.gateway import pass_socket
 from fsclient.gateway.keys import ALIAS, GatewayKeys, fingerprint
 from fsclient.gateway.listen import Place
 from fsclient.local_errors import local_errors
-from fsclient.profile import write_private
+from fsclient.profile_files import write_private
 from fsproto.link import Address
 
 CIPHERS = "aes128-gcm@openssh.com,aes256-gcm@openssh.com"

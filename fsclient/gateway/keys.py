@@ -16,8 +16,8 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from fsclient.profile import make_private_folder, write_private
 from fsclient.profile_errors import profile_errors
+from fsclient.profile_files import make_private_folder, write_private
 from fsproto import crypto
 
 ALIAS = "fs-gateway"

@@ -163,7 +163,7 @@ class ChangeSet:
     ) -> None:
         """Move a file or folder to another folder, another name, or both.
 
-        It takes a new key if fewer people may see it there (`renew`), or if it is due.
+        It takes a new key with `renew`, or if it is due.
         """
         if name != found.metadata.name:
             check_new_name(name)

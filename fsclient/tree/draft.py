@@ -42,7 +42,7 @@ class NextVersion(Value, frozen=True):
     content: Content | None
     """None for a folder."""
     renew: bool = False
-    """Whether the node takes a new key, because fewer people may see the next version."""
+    """Whether the node takes a new key, even if it is not due."""
 
 
 class SignedCommit(Value, frozen=True):

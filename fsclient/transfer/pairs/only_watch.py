@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from fsclient.local_errors import local_errors
-from fsclient.profile import make_private_folder, write_private
+from fsclient.profile_files import make_private_folder, write_private
 from fskit.files import lock
 from fsproto.errors import ConflictError
 

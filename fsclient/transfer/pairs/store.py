@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from fsclient.local_errors import local_errors
-from fsclient.profile import make_private_folder, write_private
+from fsclient.profile_files import make_private_folder, write_private
 from fsclient.session.session import Session
 from fsclient.transfer.pairs.state import FORMAT, PairState
 from fskit.files import lock
