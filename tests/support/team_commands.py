@@ -249,8 +249,10 @@ class Act:
             case "move":
                 is_new = self.to[0] != history.place_of_deep
                 return True if device.user == "alice" and is_new else None
-            case "cat" | "history":
+            case "cat":
                 return role is not None and there
+            case "history":  # also of what was removed, if the server still has it
+                return role is not None and (there or None)
             case "ls" | "find" | "doctor":
                 return role is not None
             case "sync":
