@@ -7,6 +7,7 @@ for its node at the old path. A node that is still there proves that the server 
 from __future__ import annotations
 
 from bisect import insort
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from fsclient.connection.parts import items_of
 from fsclient.tree.ways import found_at
 from fsclient.trust.authorship import seen_list
-from fsclient.trust.sightings import Sighting
 from fsproto.errors import (
     ConflictError,
     FsError,
@@ -172,26 +172,37 @@ def _told_shares(
     tree: Tree, expected: Mapping[NodeId, tuple[str, ...]]
 ) -> tuple[list[OwnShare], list[LostShare]]:
     """Ask for all shares, and verify each by itself."""
-    shares, lost, mark = [], [], tree.context.memory.mark()
+    shares, lost, mark = list[OwnShare](), list[LostShare](), tree.context.memory.mark()
     seen = set[NodeId]()
+
+    @contextmanager
+    def by_itself(node: NodeId) -> Iterator[None]:
+        try:
+            yield
+        except RollbackError:
+            raise  # no writer can cause it
+        except (SecurityError, ConflictError, NotFoundError) as error:
+            if not tree.context.connection.usable:
+                raise
+            lost.append(_lost(node, expected.get(node), error))
+
     for some in _some_at_once(told_shares(tree)):
-        shown = list[Sighting]()
+        verified = list[OwnShare]()
         for own, there in zip(some, found_at(tree, [own.tokens for own in some]), strict=True):
             node = stated_members(own.members).node
             if node in seen:
                 raise RemoteProtocolError("The server named one of your shares twice.")
             seen.add(node)
-            try:
-                share = _verified(tree, own, node, there)
-                shown += seen_list(share.members)
+            with by_itself(node):
+                verified.append(_verified(tree, own, node, there))
+        # Together, because each time the disk is waited for; and before an old list is taken for
+        # a concurrent change.
+        shown = [one for share in verified for one in seen_list(share.members)]
+        tree.context.check_seen(shown, mark)
+        for share in verified:
+            with by_itself(share.found.keyed.node):
+                _check_key(share)
                 shares.append(share)
-            except RollbackError:
-                raise  # no writer can cause it
-            except (SecurityError, ConflictError, NotFoundError) as error:
-                if not tree.context.connection.usable:
-                    raise
-                lost.append(_lost(node, expected.get(node), error))
-        tree.context.check_seen(shown, mark)  # together: each time, the disk is waited for
     return shares, lost
 
 
@@ -217,11 +228,16 @@ def _verified(tree: Tree, own: Own, node: NodeId, there: TreeNode | FsError) -> 
         raise IntegrityError(f"'{found.path}' is not the node of that share.")
     tree.context.register(found)
     members = tree.context.authors.read_list(own.members, node, tree.context.identity.user)
-    if members.body.generation < found.keyed.generation:  # the key was looked up later
-        raise ConflictError(f"'{found.path}' has just taken a new key.")
-    if members.body.generation > found.keyed.generation:
-        raise IntegrityError(f"The key of '{found.path}' is older than its member list.")
     return OwnShare(found, members, own.left)
+
+
+def _check_key(share: OwnShare) -> None:
+    """Check that a member list is of the generation of its node's key."""
+    found, generation = share.found, share.members.body.generation
+    if generation < found.keyed.generation:  # the key was looked up later
+        raise ConflictError(f"'{found.path}' has just taken a new key.")
+    if generation > found.keyed.generation:
+        raise IntegrityError(f"The key of '{found.path}' is older than its member list.")
 
 
 def _lost(node: NodeId, parts: tuple[str, ...] | None, error: FsError) -> LostShare:
