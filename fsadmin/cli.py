@@ -24,6 +24,7 @@ from fsadmin.commands.db import db
 from fsadmin.commands.doctor import doctor
 from fsadmin.commands.install import completion, print_unit
 from fsadmin.commands.man import print_man
+from fsadmin.commands.page import page
 from fsadmin.context import Admin, common_options
 from fskit.console import config_option, database_option, home_option, run, unknown_command
 from fsproto import __version__
@@ -115,6 +116,7 @@ for _command in (
     print_unit,
     print_man,
     completion,
+    page,
     audit,
     db,
 ):

@@ -203,6 +203,10 @@ RESULTS: dict[str, Fields] = {
     },
     "hooks secret": {"secret": "the secret that signs events for the webhook"},
     "hooks retry": {"due": "number of events that are tried again now"},
+    "page": {
+        "sha256": "the SHA-256 of the page, hex",
+        "path": "the file that was written, or null",
+    },
     "audit": {
         "[].seq": "number of the entry",
         "[].at_ms": "when it was recorded",

@@ -1,0 +1,31 @@
+/** URLs of public links, as programs pass them on: in `<…>`, percent-encoded, broken over lines. */
+
+const START = /https?:\/\/|https?%(?:25)*3a/gi;
+const URL_OF_A_LINK = /^(https?:\/\/[^\s?#<>"'\\]+)\/l\/?(?:\?[^#]*)?(?:#(.*))?$/i;
+const SECRET = /^[A-Za-z0-9_-]*/;
+const MOST_ENCODINGS = 3;
+
+/**
+ * @param {string} text
+ * @returns {{base: string, fragment: string} | null} the URL before `/l`, and the secret as text, perhaps empty or
+ *   cut; null if the text is no URL of a link
+ */
+export function linkIn(text) {
+  let found = text.replace(/\s+/g, "");
+  const start = [...found.matchAll(START)].pop(); // a program that checks links puts them into a URL of its own
+  if (start === undefined) return null;
+  found = found.slice(start.index);
+  for (let i = 0; i < MOST_ENCODINGS && !(found.includes("#") && found.includes("://")); i++) found = decoded(found);
+  const match = URL_OF_A_LINK.exec(found.replace(/[<>"']+$/, ""));
+  if (match === null) return null;
+  return { base: match[1], fragment: /** @type {RegExpExecArray} */ (SECRET.exec(match[2] ?? ""))[0] };
+}
+
+/** @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a `%` that encodes nothing
+  }
+}
