@@ -6,7 +6,7 @@
 import { argon2idAsync } from "../vendor/noble-hashes/argon2.js";
 import { concat, encode, equal, fromBase64url } from "./bytes.js";
 import { Aead, expand, hkdf } from "./crypto.js";
-import { damaged, unreadable } from "./errors.js";
+import { damaged, SealedError, unreadable } from "./errors.js";
 import { checkName } from "./names.js";
 import { bin, INT, list, TEXT, UINT, unpack } from "./packing.js";
 
@@ -141,7 +141,7 @@ function checked([format, kind, name, note, packedFiles, folders]) {
   require(kind === 1n || kind === 2n, "The description of the link is malformed.");
   require([...note].length <= MAX_NOTE, "The note of the link is too long.");
   require(packedFiles.length <= MAX_FILES && folders.length <= MAX_FILES, "The link has too many files.");
-  checkName(name);
+  checkReceived(name);
   const files = packedFiles.map(linkedFile);
   if (kind === 1n) {
     require(files.length === 1 && files[0].path === name && folders.length === 0,
@@ -175,12 +175,21 @@ function checkPaths(files, folders) {
   for (const path of [...files, ...folders]) {
     const parts = path.split("/");
     require(parts.length <= MAX_PARTS, "The description of the link has a path that is too long.");
-    parts.forEach(checkName);
+    parts.forEach(checkReceived);
     for (let end = parts.length - 1; end > 0; end--) above.add(parts.slice(0, end).join("/"));
   }
   const asFolder = new Set(folders);
   require(files.every((path) => !above.has(path) && !asFolder.has(path)) && !folders.some((path) => above.has(path)),
     "The description of the link has a file that is also a folder.");
+}
+
+/** @param {string} name */
+function checkReceived(name) {
+  try {
+    checkName(name);
+  } catch (error) {
+    throw error instanceof SealedError ? unreadable(error.message) : error;
+  }
 }
 
 /**

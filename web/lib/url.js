@@ -17,8 +17,18 @@ export function linkIn(text) {
   found = found.slice(start.index);
   for (let i = 0; i < MOST_ENCODINGS && !(found.includes("#") && found.includes("://")); i++) found = decoded(found);
   const match = URL_OF_A_LINK.exec(found.replace(/[<>"']+$/, ""));
-  if (match === null) return null;
+  if (match === null || !namesHost(match[1])) return null;
   return { base: match[1], fragment: /** @type {RegExpExecArray} */ (SECRET.exec(match[2] ?? ""))[0] };
+}
+
+/** @param {string} base */
+function namesHost(base) {
+  try {
+    const { host, username, password } = new URL(base);
+    return host !== "" && username === "" && password === "";
+  } catch {
+    return false; // no host, or a port that cannot be
+  }
 }
 
 /** @param {string} text */
