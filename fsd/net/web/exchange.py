@@ -29,6 +29,7 @@ SHARED = (
 )
 """Headers that let a page from another place open a link."""
 TEXT = "text/plain; charset=utf-8"
+HTML = "text/html; charset=utf-8"
 OCTETS = "application/octet-stream"
 
 
@@ -112,10 +113,10 @@ class HttpExchange:
         await self.end()
 
     async def start(self, status: int, length: int, kind: str, *more: tuple[str, str]) -> None:
-        """Send the head of an answer whose body has `length` bytes."""
-        headers = [("Content-Type", kind), ("Content-Length", str(length)), *_SAFE, *more]
+        """Send the head of an answer whose body has `length` bytes; `more` replaces headers."""
+        told = {"Content-Type": kind, "Content-Length": str(length)} | dict(_SAFE) | dict(more)
         phrase = HTTPStatus(status).phrase
-        head = h11.Response(status_code=status, headers=headers, reason=phrase)
+        head = h11.Response(status_code=status, headers=list(told.items()), reason=phrase)
         self._writer.write(self._http.send(head) or b"")
 
     async def send(self, data: bytes) -> None:

@@ -19,10 +19,11 @@ from fsd.auth.throttle import network_of
 from fsd.blobs.base import BlobReader
 from fsd.net.limits import Unauthenticated
 from fsd.net.timing import until_answer
-from fsd.net.web.exchange import OCTETS, SHARED, TEXT, BadRequest, HttpExchange
+from fsd.net.web.exchange import HTML, OCTETS, SHARED, TEXT, BadRequest, HttpExchange
 from fsd.net.web.requests import Ask, Kind, client_address, read_request
 from fsd.policies import WebPolicy
 from fsd.services.links.receiver import LinkReceivers, NoSuchLink
+from fsd.web_page import made_page
 from fsd.workers import run_in, started_pool
 from fsproto.errors import BadSettingError, FsError
 
@@ -33,12 +34,8 @@ PIECE = 256 * 1024
 """Bytes that are read and sent at a time; a client that does not read holds at most as many."""
 RECHECK_S = 2.0
 """Seconds of an answer after which the link is checked again."""
-_PAGE = b"""This is a link to files that are sealed: the server cannot read them.
-
-Open it with fsclient, which checks what it receives. No account is needed:
-
-    fsclient get 'URL'      the whole URL, with what follows the '#'
-"""
+_PAGE_POLICY = ("Content-Security-Policy", "connect-src 'self'; frame-ancestors 'none'")
+"""What the page may not do here, besides all that its own policy forbids."""
 _NOTHING = b"There is nothing here.\n"
 
 
@@ -61,6 +58,7 @@ class WebServer:
         self._refusal_s = refusal_s
         self._counted = counted
         self._tls = _tls(policy)
+        self._page = made_page()
         self._pool = started_pool(_THREADS, "fsd-web")
         self._server: asyncio.Server | None = None
         self._open: Unauthenticated[asyncio.Task[None]] = Unauthenticated(
@@ -157,7 +155,8 @@ class WebServer:
             match ask.kind:
                 case Kind.PAGE:
                     status = 200
-                    await http.answer(status, _PAGE, head_only=ask.head_only)
+                    head_only = ask.head_only
+                    await http.answer(status, self._page, HTML, _PAGE_POLICY, head_only=head_only)
                 case Kind.OPTIONS:
                     status = 200
                     await http.answer(status, b"", TEXT, *SHARED)

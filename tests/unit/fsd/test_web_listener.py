@@ -17,6 +17,7 @@ from sqlalchemy import select
 from fsd.net.web.server import WebServer
 from fsd.policies import WebPolicy
 from fsd.store.audit_models import AuditEntry
+from fsd.web_page import made_page
 from fsproto.links.secret import LinkSecret
 from fsproto.types import Root
 from tests.support.fixed_keys import stretch
@@ -197,7 +198,7 @@ def test_every_answer_is_safe_and_only_links_are_open_to_other_pages(opened, mad
     assert answer.status == 200
     assert answer.getheader("Access-Control-Allow-Origin") == "*"
     assert answer.getheader("Access-Control-Allow-Headers") == "Authorization, Range"
-    for path in (paths.link, paths.content, "/l", "/"):
+    for path in (paths.link, paths.content, "/"):
         answer, _ = web.ask("GET", path)
         assert answer.getheader("Cache-Control") == "no-store"
         assert answer.getheader("Referrer-Policy") == "no-referrer"
@@ -205,6 +206,18 @@ def test_every_answer_is_safe_and_only_links_are_open_to_other_pages(opened, mad
         assert (answer.getheader("Content-Security-Policy") or "").startswith("default-src 'none'")
         assert not answer.getheader("Set-Cookie")
         assert bool(answer.getheader("Access-Control-Allow-Origin")) == ("/1/" in path)
+
+
+def test_the_page_is_the_published_one_and_may_only_reach_this_server(opened):
+    answer, body = opened().ask("GET", "/l")
+    assert body == made_page()
+    assert answer.getheader("Content-Type") == "text/html; charset=utf-8"
+    assert answer.getheader("Content-Security-Policy") == (
+        "connect-src 'self'; frame-ancestors 'none'"
+    )
+    for header in ("Cache-Control", "Referrer-Policy", "X-Content-Type-Options"):
+        assert answer.getheader(header)
+    assert not answer.getheader("Set-Cookie")
 
 
 def raw(web: Web, sent: bytes) -> bytes:
