@@ -19,10 +19,11 @@ import pytest
 
 from fsclient.app import App
 from fsclient.connection.retry import Timeouts
+from fsd.web_page import made_page
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.links.description import LinkedFile, describe, seal_description
 from fsproto.links.secret import LinkSecret
-from fsproto.links.url import LinkUrl
+from fsproto.links.url import PAGE, LinkUrl
 from fsproto.sealed import stream
 from fsproto.sealed.integrity import blob_root
 from fsproto.sealed.manifest import NodeKind
@@ -108,6 +109,9 @@ class Handler(BaseHTTPRequestHandler):
         self._say(b"a ticket")
 
     def do_GET(self) -> None:
+        if self.path == PAGE:
+            self._say(made_page(), kind="text/html")
+            return
         lie, parts = self.server.lie, self.path.split("/")
         lie.asked.append(self.path)
         wanted = base64.urlsafe_b64decode(parts[3] + "==")
@@ -120,9 +124,12 @@ class Handler(BaseHTTPRequestHandler):
         at = int(first[1]) if first else 0
         self._say(blob[at:], 206 if first else 200, lie.length(len(blob[at:])))
 
-    def _say(self, body: bytes, status: int = 200, length: int | None = None) -> None:
+    def _say(
+        self, body: bytes, status: int = 200, length: int | None = None, kind: str = "x/sealed"
+    ) -> None:
         lie = self.server.lie
         self.send_response(lie.status or status)
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
         if lie.stops_after is not None and len(body) > lie.stops_after:

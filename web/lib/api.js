@@ -42,7 +42,7 @@ export class LinkApi {
   async begin(signal) {
     if (this._ticket !== null) return;
     const answer = await this._ask(this._url, { method: "POST", headers: { Authorization: this._proof }, signal });
-    this._ticket = new TextDecoder().decode(await body(answer, MAX_TICKET));
+    this._ticket = toBase64url(await body(answer, MAX_TICKET));
   }
 
   /**

@@ -1,0 +1,172 @@
+"""The page of public links in a real Chromium, with the web listener of a real server."""
+
+from __future__ import annotations
+
+import io
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fsproto.links import secret
+from tests.attacks.test_hostile_links import LARGE, OTHER, SMALL, Made, Server
+from tests.e2e.test_client_links import link, put
+from tests.support.browser import Page, started
+from tests.support.client_processes import Client
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+COMPLETE = "is complete. Every part was checked."
+CLOSED = "This link does not open. It may have expired or been used up"
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    made = started(tmp_path_factory.mktemp("chromium"))
+    yield made
+    made.quit()
+
+
+@pytest.fixture
+def page(driver: WebDriver, tmp_path: Path) -> Page:
+    return Page(driver, tmp_path / "downloads")
+
+
+def test_a_file_is_shown_and_saved(client: Client, page: Page):
+    put(client, {"plän 2026.bin": LARGE})
+    page.open(link(client, f"{client.room}/plän 2026.bin", "--note", "For\nMonday."))
+    page.wait_for("plän 2026.bin")
+    for text in ("5.24 MB", "For\nMonday.", "The server cannot read this."):
+        assert text in page.shown
+    page.press()
+    page.wait_for(COMPLETE)
+    assert page.saved("plän 2026.bin") == LARGE
+
+
+def test_a_folder_is_saved_as_an_archive_or_file_by_file(client: Client, page: Page):
+    files = {"a.txt": b"a", "sub/b.txt": b"bb", "sub/large": LARGE, "x \u202egpj.exe": b""}
+    put(client, files)
+    client.quick("mkdir", f"{client.room}/empty").ok()
+    page.open(link(client, client.room, "--name", "plans"))
+    page.wait_for("Folder with 4 files")
+    assert "x \\u202egpj.exe" in page.shown
+    page.press()
+    page.wait_for("“plans.zip” " + COMPLETE)
+    with zipfile.ZipFile(io.BytesIO(page.saved("plans.zip"))) as archive:
+        assert archive.testzip() is None
+        found = {name: archive.read(name) for name in archive.namelist()}
+    expected = {f"plans/{name.replace(chr(0x202E), '_')}": data for name, data in files.items()}
+    assert found == {"plans/empty/": b"", **expected}
+    page.press(2)
+    page.wait_for("“b.txt” " + COMPLETE)
+    assert page.saved("b.txt") == b"bb"
+
+
+def test_a_password_is_asked_for(client: Client, page: Page, monkeypatch):
+    for name, value in (("_PASSES", 3), ("_LANES", 4), ("_MEMORY_KIB", 64 * 1024)):
+        monkeypatch.setattr(secret, name, value)  # the page derives keys at full cost
+    put(client, {"notes.txt": b"secret notes"})
+    monkeypatch.setattr("fsclient.app.App.link_password", lambda *_, **__: "thé wörd")
+    page.open(link(client, f"{client.room}/notes.txt", "--password"))
+    page.wait_for("This link has a password")
+    assert "notes.txt" not in page.shown
+    page.type("another word")
+    page.wait_for("This link does not open with that password.")
+    page.type(" thé wörd ")
+    page.wait_for("notes.txt")
+    page.press()
+    page.wait_for(COMPLETE)
+    assert page.saved("notes.txt") == b"secret notes"
+
+
+def test_links_that_open_nothing_are_one_sentence(client: Client, page: Page):
+    put(client, {"once": b"once", "ended": b"ended"})
+    once = link(client, f"{client.room}/once", "--max-downloads", "1")
+    page.open(once)
+    page.wait_for("once")
+    page.press()
+    page.wait_for(COMPLETE)
+    page.open(once)
+    page.wait_for(CLOSED)
+    ended = link(client, f"{client.room}/ended")
+    client.quick("unlink", f"{client.room}/ended").ok()
+    page.open(ended)
+    page.wait_for(CLOSED)
+    page.open(ended[:-7])
+    page.wait_for("This link is not complete.")
+    page.type("https://files.example.org/")
+    page.wait_for("This is not a link.")
+    put(client, {"other": b"other"})
+    page.type(f" <{link(client, f'{client.room}/other')}> ")
+    page.wait_for("5 bytes")
+
+
+def test_nothing_of_the_page_remembers_the_secret(client: Client, page: Page):
+    put(client, {"name of the file": b"x"})
+    page.open(link(client, f"{client.room}/name of the file"))
+    page.wait_for("name of the file")
+    assert page.run("return document.title") == "A file for you"
+    assert page.run("return document.cookie + JSON.stringify([localStorage, sessionStorage])") == (
+        "[{},{}]"
+    )
+
+
+# --- a server that lies
+
+
+@pytest.fixture
+def hostile() -> Iterator[Server]:
+    links = (Made("one", "notes.txt", SMALL), Made("two", "notes.txt", OTHER))
+    with Server(*links, Made("three", "large.bin", LARGE)) as running:
+        thread = threading.Thread(target=running.serve_forever, args=(0.02,))
+        thread.start()
+        yield running
+        running.shutdown()
+        thread.join()
+
+
+DAMAGED = "What the server sent is not what the sender sealed. Nothing was saved."
+
+
+def test_a_description_of_another_link_is_refused(hostile: Server, page: Page):
+    one, two, _ = hostile.links
+    hostile.lie.description = lambda _: two.description
+    page.open(hostile.url(one))
+    page.wait_for(DAMAGED)
+    assert "notes.txt" not in page.shown
+
+
+@pytest.mark.parametrize("case", ["changed", "another", "cut", "longer", "swapped"])
+def test_content_that_was_not_linked_is_not_saved(hostile: Server, page: Page, case: str):
+    one, two, large = hostile.links
+    segment = 1 << 20
+    lies = {
+        "changed": lambda blob: blob[:-1] + bytes([blob[-1] ^ 1]),
+        "another": lambda _: two.blob,
+        "cut": lambda blob: blob[:-1],
+        "longer": lambda blob: blob + b"\0",
+        "swapped": lambda blob: blob[:segment] + blob[2 * segment : 3 * segment] + blob[segment:],
+    }
+    hostile.lie.content = lies[case]
+    made = large if case == "swapped" else one
+    page.open(hostile.url(made))
+    page.wait_for(made.file.path)
+    page.press()
+    page.wait_for(DAMAGED)
+    assert list(page.downloads.iterdir()) == []
+
+
+def test_a_lost_connection_is_made_again_and_the_download_goes_on(hostile: Server, page: Page):
+    large = hostile.links[2]
+    page.open(hostile.url(large))
+    page.wait_for("large.bin")
+    hostile.lie.stops_after = 2_500_000
+    page.press()
+    page.wait_for(COMPLETE)
+    assert page.saved("large.bin") == LARGE
+    contents = [path for path in hostile.lie.asked if path.count("/") == 4]
+    assert len(contents) == 2

@@ -1,0 +1,87 @@
+"""A real Chromium for tests of the page: what a person sees there, and what arrives on the disk."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
+PATIENCE_S = 60.0
+_WITHOUT_PICKER = "delete globalThis.showSaveFilePicker"
+"""No program can answer the dialogue of the file picker; without it, files go to the downloads."""
+_FIELD, _BUTTON = "input", "button"
+
+
+def started(folder: Path) -> WebDriver:
+    """Start Chromium without a window; skip the test, loudly, if it is not installed."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("no Chromium: the page is not tested (Debian: apt install chromium-driver)")
+    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
+
+    options = ChromeOptions()
+    options.binary_location = program
+    arguments = ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}")
+    for argument in arguments:
+        options.add_argument(argument)
+    made = Chrome(options=options, service=ChromeService(driver))
+    made.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WITHOUT_PICKER})
+    return made
+
+
+class Page:
+    """The page of a link in the browser of one person."""
+
+    def __init__(self, driver: WebDriver, downloads: Path) -> None:
+        downloads.mkdir(exist_ok=True)
+        self._driver, self.downloads = driver, downloads
+        driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
+        )
+
+    def open(self, url: str) -> None:
+        """Open a URL in place of the page."""
+        self._driver.get("about:blank")
+        self._driver.get(url)
+
+    @property
+    def shown(self) -> str:
+        """All text that a person sees."""
+        return str(self._driver.find_element("tag name", "body").text)
+
+    def wait_for(self, text: str) -> None:
+        """Wait until a text is shown."""
+        deadline = time.monotonic() + PATIENCE_S
+        while text not in (shown := self.shown):
+            assert time.monotonic() < deadline, (text, shown)
+
+    def type(self, text: str) -> None:
+        """Fill in the only field, and press the button."""
+        field = self._driver.find_element("tag name", _FIELD)
+        field.clear()
+        field.send_keys(text)
+        self.press()
+
+    def press(self, number: int = 0) -> None:
+        """Press one of the buttons that are shown."""
+        buttons = self._driver.find_elements("tag name", _BUTTON)
+        [one for one in buttons if one.is_displayed()][number].click()
+
+    def saved(self, name: str) -> bytes:
+        """Return a download, which may take its name a moment after the page has said so."""
+        path, deadline = self.downloads / name, time.monotonic() + PATIENCE_S
+        while not path.exists():
+            assert time.monotonic() < deadline, list(self.downloads.iterdir())
+        return path.read_bytes()
+
+    def run(self, script: str) -> object:
+        """Run a script in the page and return its value."""
+        found: object = self._driver.execute_script(script)
+        return found
