@@ -9,6 +9,7 @@ from fsclient.connection.parts import items_of
 from fsclient.links.catalogue import Catalogue
 from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
+from fskit.text import size_text
 from fsproto.errors import (
     FsError,
     IntegrityError,
@@ -20,6 +21,7 @@ from fsproto.errors import (
 from fsproto.limits import (
     MAX_PUBLIC_LINK_CONTENTS,
     MAX_PUBLIC_LINK_PART,
+    MAX_PUBLIC_LINKS_BYTES,
     MAX_PUBLIC_LINKS_NAMED,
     MAX_SHARES,
 )
@@ -131,7 +133,13 @@ def _parts(sealed: bytes, catalogue: Catalogue) -> list[LinkPart]:
 def links_of(session: Session) -> list[KnownLink]:
     """Return the user's links as the server lists them, each with its own record."""
     connection = session.connection
-    found = list(items_of(connection, GetLinks(), Links, lambda one: one.links, MAX_SHARES))
+    found, size = list[OwnLink](), 0
+    for link in items_of(connection, GetLinks(), Links, lambda one: one.links, MAX_SHARES):
+        size += len(link.record)
+        if size > MAX_PUBLIC_LINKS_BYTES:
+            most = size_text(MAX_PUBLIC_LINKS_BYTES)
+            raise RemoteProtocolError(f"The server's list of your links has more than {most}.")
+        found.append(link)
     if len({one.link for one in found}) != len(found):
         raise RemoteProtocolError("The server lists a link twice.")
     return [_known(session, one) for one in found]

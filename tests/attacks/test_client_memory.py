@@ -25,12 +25,13 @@ from fsproto.messages.base import Failure
 from fsproto.messages.drops import Drops, GetDrops
 from fsproto.messages.files import Entries, Found, List, Listed
 from fsproto.messages.history import GetHistory, GetRemoved, Gone, History, Lineage, Removed
+from fsproto.messages.links import GetLinks, Links, OwnLink
 from fsproto.messages.shares import GetShared, GetShares, Members, Own, Share, Shared, Shares
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, seal_metadata, sign_manifest
 from fsproto.sealed.stream import sealed_size
 from fsproto.signed import Signed
-from fsproto.types import DropId, Hash, NodeId, Root, Salt
+from fsproto.types import DropId, Hash, LinkId, NodeId, Root, Salt
 from fsproto.wire.connection import Control, Data
 from tests.support.hostile_server import (
     Floods,
@@ -211,6 +212,19 @@ def junk_drops() -> Iterator[Message]:
     return in_parts(2100, part)
 
 
+def junk_links() -> Iterator[Message]:
+    """Yield links whose records do not open."""
+
+    def link() -> OwnLink:
+        ids = LinkId(os.urandom(16)), NodeId(os.urandom(16))
+        return OwnLink(*ids, bytes(60_000), 1, False, 1, None, None, 0, 0, 1, False)
+
+    def part(count: int) -> Message:
+        return Links([link() for _ in range(count)], more=True)
+
+    return in_parts(60_200, part)
+
+
 def junk_history() -> Iterator[Message]:
     """Yield older manifests of nothing."""
     return in_parts(
@@ -226,6 +240,7 @@ def junk_history() -> Iterator[Message]:
         (GetShares, junk_shares, ["ls", "bob:"]),
         (GetShared, junk_own, ["shares"]),
         (GetDrops, junk_drops, ["inbox"]),
+        (GetLinks, junk_links, ["links"]),
         (GetHistory, junk_history, ["history", "notes.txt"]),
         (GetShares, lambda: repeat(Shares([], more=True)), ["shares"]),
         (GetDrops, lambda: repeat(Drops([], more=True)), ["inbox"]),
@@ -373,4 +388,4 @@ def test_a_reason_that_is_a_book(world: World, liar: HostileServer) -> None:
 def test_every_answer_in_parts_has_an_attack_of_its_own() -> None:
     in_parts = {kind for kind in MESSAGES if "more" in kind.__struct_fields__}
     # The parts of a lineage are counted: tests/unit/fsclient/test_questions.py.
-    assert in_parts == {Shares, Shared, Drops, History, Removed, Lineage}
+    assert in_parts == {Shares, Shared, Drops, Links, History, Removed, Lineage}
