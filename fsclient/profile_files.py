@@ -103,7 +103,7 @@ class ProfileFiles:
 def make_private_folder(path: Path) -> None:
     """Create a folder that only the user can open, and the missing folders above it."""
     for folder in reversed([path, *path.parents]):
-        if not folder.is_dir():
+        if not (folder.is_dir() if folder == path else folder.exists()):
             folder.mkdir(mode=0o700, exist_ok=True)
     path.chmod(0o700)
 

@@ -149,13 +149,13 @@ def test_a_disk_that_becomes_read_only_refuses_changes_and_still_serves_reads(
         code = alice.app.fresh()
         real.fail()
         alice.put("notes.txt", b"newer").fails(UNEXPECTED)
-        assert "Read-only" in alice.put("draft.bin", PLAN).fails(UNEXPECTED)
+        assert "The disk of the database fails." in alice.put("draft.bin", PLAN).fails(UNEXPECTED)
         alice.run("mkdir", "new").fails(UNEXPECTED)
         alice.run("--otp", code, "login").fails(UNEXPECTED)
         assert alice.cat("notes.txt") == NOTES
         assert alice.cat("plan.bin") == PLAN
         assert "Traceback" not in server.log
-        assert "the disk for files fails" in server.log
+        assert "the database failed" in server.log
         assert "the database failed" in server.log
         assert server.process.poll() is None
 

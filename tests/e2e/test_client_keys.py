@@ -21,11 +21,9 @@ def stored_blob(client: Client, root: str) -> bytes:
     """Return the server's blob: small ones are in its database, large ones in a folder."""
     home = client.server.home
     with closing(sqlite3.connect(home / "fsd.db")) as db:
-        found = db.execute("SELECT data FROM blobs WHERE root = ?", [bytes.fromhex(root)])
-        (data,) = found.fetchone()
-    if data is not None:
-        return bytes(data)
-    return (home / "blobs" / root[:2] / root).read_bytes()
+        found = db.execute("SELECT data, place FROM blobs WHERE root = ?", [bytes.fromhex(root)])
+        data, place = found.fetchone()
+    return (home / "blobs" / place).read_bytes() if data is None else bytes(data)
 
 
 def opened_by_tink(file_key: bytes, associated_data: bytes, stored: bytes) -> bytes:

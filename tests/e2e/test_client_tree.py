@@ -82,6 +82,7 @@ def test_ls_gives_json(client, room):
         "author": client.name,
         "dropped": None,
         "refused": None,
+        "shared_with": None,
     }
     assert found["d"]["kind"] == "folder"
 

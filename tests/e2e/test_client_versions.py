@@ -41,7 +41,7 @@ def test_history_shows_each_version_and_its_changes(client, room):
     client.quick("mv", f"{room}/g", f"{room}/d/").ok()
     path = f"{room}/d/g"
     assert changes(client, path) == [
-        (4, ["moved"]),
+        (4, ["moved", "new key"]),
         (3, ["renamed from 'f'"]),
         (2, ["content"]),
         (1, ["new"]),

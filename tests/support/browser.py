@@ -75,11 +75,15 @@ class Page:
         [one for one in buttons if one.is_displayed()][number].click()
 
     def saved(self, name: str) -> bytes:
-        """Return a download, which may take its name a moment after the page has said so."""
+        """Return a download with content; it may take its name after the page has said so."""
         path, deadline = self.downloads / name, time.monotonic() + PATIENCE_S
-        while not path.exists():
+        # Chromium reserves the name with an empty file first.
+        while not (path.exists() and path.stat().st_size) or self._is_downloading():
             assert time.monotonic() < deadline, list(self.downloads.iterdir())
         return path.read_bytes()
+
+    def _is_downloading(self) -> bool:
+        return any(path.suffix == ".crdownload" for path in self.downloads.iterdir())
 
     def run(self, script: str) -> object:
         """Run a script in the page and return its value."""

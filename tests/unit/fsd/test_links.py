@@ -123,16 +123,18 @@ def test_a_linked_content_is_kept_until_the_link_ends(office, clock, keep):
     alice = writer(office, clock, policy)
     first = alice.write("f", b"x" * 100_000)
     link = Link(alice, "f", first).make()
+    stored = office.path(first)
     for number in range(4):
         alice.write("f", b"newer %d" % number)
     janitor(office, clock, policy).run()
     ticket = link.start()
     assert link.read(ticket) == b"x" * 100_000
+    assert stored.exists()
     office.links.remove(alice.person.who, [link.keys.link])
     with pytest.raises(NoSuchLink):
         link.read(ticket)
     janitor(office, clock, policy).run()
-    assert first not in set(office.blobs.names(0))
+    assert not stored.exists()
     assert not alice.can_be_had("f", first)
 
 

@@ -158,12 +158,14 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     ring.add("alice", SshKey("ssh-ed25519", b"its key", ""), "")
     office.sharing.block(alice.who, "bob", blocked=True)
     now = rows(office)
-    # Only a hand-over writes to the first table, and only a running fsd to the others; other tests
-    # cover them.
+    # Only a hand-over writes to the first table, only a running fsd to the next ones, and only
+    # links to the last ones; other tests cover them.
     unused = {"handovers", "hook_events", "hook_progress"}
+    unused |= {"public_links", "public_link_parts", "public_link_contents"}
     assert {name for name, count in now.items() if count == before[name]} == unused
     office.people.remove("alice")
-    assert rows(office) == before
+    # bob has not been told of the share yet.
+    assert rows(office) == before | {"login_notices": before["login_notices"] + 1}
     assert stored_blobs(office) == blobs
     assert not office.staged()
     assert office.people.show("bob").files == 2
