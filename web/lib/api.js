@@ -36,17 +36,17 @@ export class LinkApi {
   }
 
   /**
-   * Begin a download. The server counts it once, however many files are fetched and however often.
+   * Start a download. The server counts it once, however many files are fetched and however often.
    * @param {AbortSignal} signal
    */
-  async begin(signal) {
+  async start(signal) {
     if (this._ticket !== null) return;
     const answer = await this._ask(this._url, { method: "POST", headers: { Authorization: this._proof }, signal });
     this._ticket = toBase64url(await body(answer, MAX_TICKET));
   }
 
   /**
-   * Fetch and open one file, after `begin`. A lost connection is made again, and the download goes on where it was.
+   * Fetch and open one file, after `start`. A lost connection is made again, and the download goes on where it was.
    * @param {LinkedFile} file
    * @param {AbortSignal} signal
    * @yields {Bytes} plaintext; the file is whole when the generator has ended without an error

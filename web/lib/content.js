@@ -66,7 +66,7 @@ export class ContentOpener {
     if (this._leaves.length < this._count || this._heldSize) throw damaged("The content ended too early.");
     const { salt, root } = this._content;
     if (!equal(await integrity.root(salt, this._leaves, this._size), root)) {
-      throw damaged("The content is not the one that was sealed: its hash differs.");
+      throw damaged("The content is another one: its hash differs.");
     }
   }
 

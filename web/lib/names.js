@@ -9,7 +9,7 @@ const INVISIBLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 const HARMLESS = "\u00ad\u200c\u200d"; // the soft hyphen, and the joiners of emoji and Indic scripts
 
 /**
- * @param {string} name as somebody typed it
+ * @param {string} name as typed
  * @returns {string} the name in NFC; SealedError `invalid-name` if nothing can have it
  */
 export function cleanName(name) {
@@ -21,7 +21,7 @@ export function cleanName(name) {
 }
 
 /**
- * @param {string} name from somebody else
+ * @param {string} name from another person
  * @returns {string} the same name; SealedError `invalid-name` if it is not one that a client may have given
  */
 export function checkName(name) {

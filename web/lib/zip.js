@@ -89,7 +89,7 @@ function crc32(data, crc) {
 
 /**
  * @param {Date} time
- * @returns {[number, number][]} 4.4.6; the format begins in 1980 and ends in 2107
+ * @returns {[number, number][]} 4.4.6; years from 1980 to 2107
  */
 function dosTime(time) {
   const year = Math.min(Math.max(time.getFullYear(), 1980), 2107);

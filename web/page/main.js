@@ -71,7 +71,7 @@ function askForLink() {
     submit: (value) => {
       const found = linkIn(value);
       if (found === null) return complain(TEXT.noLink);
-      begin(found.base, found.fragment);
+      openFragment(found.base, found.fragment);
     },
   });
 }
@@ -80,7 +80,7 @@ function askForLink() {
  * @param {string} base the URL before `/l`
  * @param {string} fragment
  */
-function begin(base, fragment) {
+function openFragment(base, fragment) {
   const secret = secretIn(fragment);
   if (secret === null) {
     complain(TEXT.cut);
@@ -183,7 +183,7 @@ async function save(api, description, file = description.kind === FILE ? descrip
     setBusy(true);
     say(TEXT.starting);
     const shown = progress(size, () => stop.abort());
-    await api.begin(stop.signal);
+    await api.start(stop.signal);
     const counted = counting(api, stop.signal, shown);
     const content = file ? counted(file) : zip(entries(description, counted));
     for await (const plaintext of content) await place.write(plaintext);
@@ -277,7 +277,7 @@ function start() {
   if (!isAvailable()) return complain(TEXT.old);
   const found = linkIn(location.href);
   if (found === null || found.fragment === "") return askForLink();
-  begin(found.base, found.fragment);
+  openFragment(found.base, found.fragment);
 }
 
 addEventListener("hashchange", () => location.reload());

@@ -378,7 +378,7 @@ def test_sealed_bytes_that_wait_are_limited(office, alice):
 
 def test_of_many_concurrent_drops_only_as_many_as_allowed_succeed(office, alice):
     with_policy(office, waiting=3, at_once=12)
-    begun = [enter(office, alice).begin(f"{number}") for number in range(12)]
+    started = [enter(office, alice).begin(f"{number}") for number in range(12)]
     ready = threading.Barrier(12)
 
     def finish(one):
@@ -390,7 +390,7 @@ def test_of_many_concurrent_drops_only_as_many_as_allowed_succeed(office, alice)
         return 1
 
     with ThreadPoolExecutor(12) as pool:
-        assert sum(pool.map(finish, begun)) == 3
+        assert sum(pool.map(finish, started)) == 3
     assert rows(office) == (3, 3)
 
 

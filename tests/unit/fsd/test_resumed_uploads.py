@@ -40,7 +40,7 @@ def alice(enrol: Callable[[str], Principal]) -> Principal:
     return enrol("alice")
 
 
-def begun(
+def started(
     at: TransferService, who: Principal, segments: int, salt: Salt = SALT, *, resumable: bool = True
 ) -> StagedUpload:
     """Start an upload and send its first segments."""
@@ -65,7 +65,7 @@ def resumed(at: TransferService, who: Principal, segments: int) -> StagedUpload:
 def test_a_broken_off_upload_goes_on_behind_its_whole_segments(
     office: Services, alice: Principal, sent: int
 ) -> None:
-    office.transfers.suspend(begun(office.transfers, alice, sent))
+    office.transfers.suspend(started(office.transfers, alice, sent))
     blob = resumed(office.transfers, alice, min(sent, 3))
     add(blob, min(sent, 3))
     office.transfers.finish(alice, blob, ROOT, len(BLOB))
@@ -76,7 +76,7 @@ def test_a_broken_off_upload_goes_on_behind_its_whole_segments(
 def test_an_upload_survives_the_end_of_the_server(
     office: Services, alice: Principal, clock: Clock
 ) -> None:
-    killed = begun(office.transfers, alice, 2)
+    killed = started(office.transfers, alice, 2)
     killed._recorded_s -= PART_S
     add(killed, 2, 3)
     killed.stream.write(b"the beginning of a segment that was just being written")
@@ -91,11 +91,11 @@ def test_what_another_has_uploaded_cannot_be_gone_on_with(
     office: Services, enrol: Callable[[str], Principal]
 ) -> None:
     alice, bob = enrol("alice"), enrol("bob")
-    under_way = begun(office.transfers, alice, 2)
+    under_way = started(office.transfers, alice, 2)
     assert office.transfers.resume(bob, SALT) == NOTHING
     office.transfers.suspend(under_way)
     assert office.transfers.resume(bob, SALT) == NOTHING
-    office.transfers.discard(begun(office.transfers, bob, 1))
+    office.transfers.discard(started(office.transfers, bob, 1))
     blob = resumed(office.transfers, alice, 2)
     add(blob, 2)
     office.transfers.finish(alice, blob, ROOT, len(BLOB))
@@ -105,7 +105,7 @@ def test_what_another_has_uploaded_cannot_be_gone_on_with(
 def test_an_upload_under_way_is_taken_over_and_its_old_connection_writes_no_more(
     office: Services, alice: Principal
 ) -> None:
-    old = begun(office.transfers, alice, 2)
+    old = started(office.transfers, alice, 2)
     new = resumed(office.transfers, alice, 2)
     with pytest.raises(ConflictError):
         old.add(2, memoryview(SEGMENTS[2]))
@@ -118,8 +118,8 @@ def test_an_upload_under_way_is_taken_over_and_its_old_connection_writes_no_more
 
 
 def test_an_upload_started_again_replaces_the_first(office: Services, alice: Principal) -> None:
-    old = begun(office.transfers, alice, 2)
-    new = begun(office.transfers, alice, 1)
+    old = started(office.transfers, alice, 2)
+    new = started(office.transfers, alice, 1)
     with pytest.raises(ConflictError):
         old.add(2, memoryview(SEGMENTS[2]))
     office.transfers.discard(old)
@@ -130,7 +130,7 @@ def test_an_upload_started_again_replaces_the_first(office: Services, alice: Pri
 def test_a_finished_upload_is_whole_until_it_is_committed(
     office: Services, alice: Principal
 ) -> None:
-    office.transfers.finish(alice, begun(office.transfers, alice, 4), ROOT, len(BLOB))
+    office.transfers.finish(alice, started(office.transfers, alice, 4), ROOT, len(BLOB))
     kept, blob = office.transfers.resume(alice, SALT)
     assert kept == Kept(len(SEGMENTS), whole=True)
     assert isinstance(blob, FinishedUpload)
@@ -146,7 +146,7 @@ def test_no_part_is_kept_of_a_transfer_that_cannot_be_resumed(
     office: Services, alice: Principal, how: str
 ) -> None:
     count = 0 if how == "no whole segment" else 2
-    blob = begun(office.transfers, alice, count, resumable=how != "not resumable")
+    blob = started(office.transfers, alice, count, resumable=how != "not resumable")
     if how == "aborted":
         office.transfers.discard(blob)
     elif how == "out of order":
@@ -163,7 +163,7 @@ def test_no_part_is_kept_of_a_transfer_that_cannot_be_resumed(
 def test_what_was_damaged_while_it_was_kept_is_not_taken(
     office: Services, alice: Principal
 ) -> None:
-    office.transfers.suspend(begun(office.transfers, alice, 2))
+    office.transfers.suspend(started(office.transfers, alice, 2))
     (path,) = office.staged()
     path.write_bytes(bytes(2 * SEGMENT_SIZE))
     assert office.transfers.resume(alice, SALT) == NOTHING
@@ -179,7 +179,7 @@ def test_of_too_many_broken_off_uploads_the_oldest_make_room(
     salts = [Salt(bytes([number]) * 32) for number in range(5)]
     for number, salt in enumerate(salts):
         clock.forward(number)
-        at.suspend(begun(at, alice, 1, salt))
+        at.suspend(started(at, alice, 1, salt))
     assert [at.resume(alice, salt)[0].segments for salt in salts] == [0, 0, 1, 1, 1]
 
 
@@ -188,13 +188,13 @@ def test_too_many_uploads_at_once_are_refused(
 ) -> None:
     alice, bob = enrol("alice"), enrol("bob")
     at = TransferService(office.database, office.blobs, now_ms=clock, limits=UploadLimits(active=2))
-    at.suspend(begun(at, alice, 1))
-    first, _ = (begun(at, alice, 0, Salt(bytes([n]) * 32), resumable=n > 0) for n in range(2))
+    at.suspend(started(at, alice, 1))
+    first, _ = (started(at, alice, 0, Salt(bytes([n]) * 32), resumable=n > 0) for n in range(2))
     with pytest.raises(OutOfSpaceError):
-        begun(at, alice, 0, Salt(bytes([9]) * 32))
+        started(at, alice, 0, Salt(bytes([9]) * 32))
     with pytest.raises(OutOfSpaceError):
         at.resume(alice, SALT)
-    at.discard(begun(at, bob, 0))  # the limit counts each user separately
+    at.discard(started(at, bob, 0))  # the limit counts each user separately
     at.discard(first)
     assert at.resume(alice, SALT)[0].segments == 1  # no segment was lost
 
@@ -202,7 +202,7 @@ def test_too_many_uploads_at_once_are_refused(
 def test_an_upload_that_is_not_resumed_is_deleted_after_a_day(
     office: Services, alice: Principal, clock: Clock
 ) -> None:
-    office.transfers.suspend(begun(office.transfers, alice, 2))
+    office.transfers.suspend(started(office.transfers, alice, 2))
     janitor = Janitor(office.database, office.blobs, clock)
     (path,) = office.staged()
     for pass_s, there in ((STAGED_S - 60, True), (120, False)):
@@ -212,6 +212,6 @@ def test_an_upload_that_is_not_resumed_is_deleted_after_a_day(
 
 
 def test_kept_uploads_are_deleted_with_their_user(office: Services, alice: Principal) -> None:
-    office.transfers.suspend(begun(office.transfers, alice, 2))
+    office.transfers.suspend(started(office.transfers, alice, 2))
     office.people.remove("alice")
     assert not office.staged()

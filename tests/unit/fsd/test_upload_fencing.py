@@ -13,7 +13,7 @@ from fsd.store.repos import uploads as rows
 from fsproto.errors import ConflictError
 from fsproto.limits import SEGMENT_SIZE
 from tests.support.services import Clock, Services
-from tests.unit.fsd.test_resumed_uploads import BLOB, NOTHING, ROOT, SALT, add, begun, resumed
+from tests.unit.fsd.test_resumed_uploads import BLOB, NOTHING, ROOT, SALT, add, resumed, started
 
 pytestmark = pytest.mark.both_databases
 
@@ -33,7 +33,7 @@ def other(office: Services, clock: Clock) -> TransferService:
 
 def recorded(at: TransferService, who: Principal, segments: int) -> StagedUpload:
     """Return an upload in progress whose segments are all recorded."""
-    blob = begun(at, who, segments - 1)
+    blob = started(at, who, segments - 1)
     blob._recorded_s -= PART_S
     add(blob, segments - 1, segments)
     assert blob.key is not None
@@ -96,7 +96,7 @@ def test_an_upload_that_was_moved_to_its_place_without_a_row_is_sent_again(
     assert other.resume(alice, SALT) == NOTHING
     with pytest.raises(ConflictError):
         office.transfers.finish(alice, old, ROOT, len(BLOB))
-    new = begun(other, alice, 4)
+    new = started(other, alice, 4)
     other.finish(alice, new, ROOT, len(BLOB))
     Janitor(office.database, office.blobs, clock).run()
     is_whole(office)
@@ -105,8 +105,8 @@ def test_an_upload_that_was_moved_to_its_place_without_a_row_is_sent_again(
 def test_what_a_frozen_server_had_not_recorded_is_deleted_a_day_after_it_wakes(
     office: Services, alice: Principal, other: TransferService, clock: Clock
 ) -> None:
-    old = begun(office.transfers, alice, 2)
-    new = begun(other, alice, 4)
+    old = started(office.transfers, alice, 2)
+    new = started(other, alice, 4)
     other.finish(alice, new, ROOT, len(BLOB))
     office.transfers.suspend(old)
     assert len(office.staged()) == 1
@@ -126,7 +126,7 @@ def test_a_killed_server_loses_no_segment_that_is_in_a_part(
 ) -> None:
     monkeypatch.setattr(uploads, "PART_BYTES", SEGMENT_SIZE)
     monkeypatch.setattr(uploads, "PART_S", 10_000)
-    begun(office.transfers, alice, 3)
+    started(office.transfers, alice, 3)
     new = resumed(other, alice, 3)
     add(new, 3)
     other.finish(alice, new, ROOT, len(BLOB))
@@ -137,7 +137,7 @@ def test_damaged_parts_are_sent_again_and_the_parts_before_them_are_not(
     office: Services, alice: Principal, other: TransferService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "PART_BYTES", SEGMENT_SIZE)
-    office.transfers.suspend(begun(office.transfers, alice, 3))
+    office.transfers.suspend(started(office.transfers, alice, 3))
     (path,) = office.staged()
     with path.open("r+b") as file:
         file.seek(SEGMENT_SIZE + 5)
