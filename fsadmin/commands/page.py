@@ -29,7 +29,9 @@ def page(admin: Admin, *, folder: Path | None) -> None:
     if folder is not None and path is not None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(made)
+            new = path.with_name(f".{_NAME}.new")
+            new.write_bytes(made)
+            new.replace(path)
         except OSError as error:
             raise file_error(f"Cannot write the page to {path}", error) from None
     told = {"sha256": page_hash(made), "path": None if path is None else str(path)}
