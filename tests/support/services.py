@@ -172,7 +172,8 @@ def accounts(
     """Return the service that people log in at; its tickets are like those of no other."""
     vault = Vault(MASTER_KEY, fixed_keys.Seeded("vault"))
     policy = policy or LoginPolicy()
-    random = fixed_keys.Seeded(f"{database.url}{id(database)}")
+    # In two processes of one parent, objects may have the same id.
+    random = fixed_keys.Seeded(f"{database.url}{id(database)}{os.getpid()}")
     log, audit = KeyLogWriter(LOG_KEY, now_ms=clock), AuditLog(vault, clock)
     return LoginService(
         database, vault, audit=audit, policy=policy, log=log, now_ms=clock, random=random
