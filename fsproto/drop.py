@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, InvalidNameError, RemoteProtocolError
 from fsproto.keys.wrapping import open_sealed, seal_to
-from fsproto.limits import MAX_DROP_TEXT, METADATA_BLOCK
+from fsproto.limits import MAX_DROP_TEXT
 from fsproto.names import drop_parts
 from fsproto.packing import Record, pack, unpack
 from fsproto.ranges import Int64, Uint63
 from fsproto.sealed import stream
+from fsproto.sealed.padding import fill, packed_in
 from fsproto.types import DropId, FileKey, Hash, Root, Salt
 from fsproto.values import Value
 
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from fsproto.types import Random
 
 DROP_ID_SIZE = 16
-_FILLED = struct.Struct(">H")
 _SIZE = struct.Struct(">Q")
 
 
@@ -113,11 +113,8 @@ def seal_note(
     note_key: bytes, drop: DropId, content: DropContent, note: DropNote, random: Random
 ) -> bytes:
     """Seal a drop's note; a note key seals one note per name, each with a random nonce."""
-    packed = pack(note)
-    filled = _FILLED.pack(len(packed)) + packed
-    filled += bytes(-len(filled) % METADATA_BLOCK)
     nonce = random(crypto.NONCE_SIZE)
-    return nonce + crypto.Aead(note_key).seal(nonce, filled, _bound_to(drop, content))
+    return nonce + crypto.Aead(note_key).seal(nonce, fill(pack(note)), _bound_to(drop, content))
 
 
 class OpenedDrop(Value, frozen=True):
@@ -159,10 +156,10 @@ def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
 
 
 def _note(filled: bytes) -> DropNote:
-    if len(filled) < _FILLED.size:
+    packed = packed_in(filled)
+    if packed is None:
         raise IntegrityError("The note of a drop is empty.")
-    length = _FILLED.unpack_from(filled)[0]
-    note = unpack(filled[_FILLED.size : _FILLED.size + length], DropNote)
+    note = unpack(packed, DropNote)
     if any(len(text) > MAX_DROP_TEXT for text in (note.key, note.label, note.address)):
         raise RemoteProtocolError("The note of a drop is too long.")
     if not (abs(note.mtime_ns) < 1 << 63 and 0 <= note.arrived_ms < 1 << 53):

@@ -11,7 +11,6 @@ opens differently under two keys.
 from __future__ import annotations
 
 import itertools
-import struct
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
@@ -23,12 +22,12 @@ from fsproto.limits import (
     MAX_PUBLIC_LINK_DESCRIPTION,
     MAX_PUBLIC_LINK_FILES,
     MAX_PUBLIC_LINK_NOTE,
-    METADATA_BLOCK,
 )
 from fsproto.names import check_received_name
 from fsproto.packing import Record, pack, unpack
 from fsproto.ranges import Int64, Version
 from fsproto.sealed.manifest import NodeKind
+from fsproto.sealed.padding import LONG, fill, unfill
 from fsproto.sealed.stream import MAX_PLAIN
 from fsproto.types import FileKey, NodeId, Root, Salt
 from fsproto.values import Value
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 
     from fsproto.links.secret import LinkKeys
 
-_FILLED = struct.Struct(">I")
 _NONCE = bytes(crypto.NONCE_SIZE)
 _NODE_SIZE = 16
 
@@ -105,7 +103,9 @@ def seal_description(keys: LinkKeys, body: Description) -> bytes:
     """
     if max(len(body.files), len(body.folders)) > MAX_PUBLIC_LINK_FILES:
         raise _too_large()
-    sealed = crypto.Aead(keys.key).seal(_NONCE, _filled(pack(body)), labels.PUBLIC_LINK + keys.link)
+    sealed = crypto.Aead(keys.key).seal(
+        _NONCE, fill(pack(body), LONG), labels.PUBLIC_LINK + keys.link
+    )
     if len(keys.commitment) + len(sealed) > MAX_PUBLIC_LINK_DESCRIPTION:
         raise _too_large()
     return keys.commitment + sealed
@@ -124,24 +124,12 @@ def open_description(keys: LinkKeys, sealed: bytes) -> OpenedDescription:
         raise IntegrityError(
             "The server sent something else than what this link was made for."
         ) from None
-    body = unpack(_packed_in(filled), Description)
+    packed = unfill(filled, LONG)
+    if packed is None:
+        raise RemoteProtocolError("The description of the link has a wrong padding.")
+    body = unpack(packed, Description)
     _check(body)
     return OpenedDescription(body)
-
-
-def _filled(packed: bytes) -> bytes:
-    filled = _FILLED.pack(len(packed)) + packed
-    return filled + bytes(-len(filled) % METADATA_BLOCK)
-
-
-def _packed_in(filled: bytes) -> bytes:
-    if len(filled) < _FILLED.size:
-        raise RemoteProtocolError("The description of the link is empty.")
-    length = _FILLED.unpack_from(filled)[0]
-    packed = filled[_FILLED.size : _FILLED.size + length]
-    if filled != _filled(packed):
-        raise RemoteProtocolError("The description of the link has a wrong padding.")
-    return packed
 
 
 def _check(body: Description) -> None:

@@ -9,19 +9,16 @@ the server can neither read a record nor make one.
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Literal
 
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError
-from fsproto.limits import METADATA_BLOCK
 from fsproto.packing import Record, pack, unpack
+from fsproto.sealed.padding import fill, packed_in
 
 if TYPE_CHECKING:
     from fsproto.keys.tree import KeyedNode
     from fsproto.types import LinkId, NodeId, Random
-
-_FILLED = struct.Struct(">H")
 
 
 class LinkRecord(Record, frozen=True):
@@ -38,9 +35,7 @@ def seal_record(
     root: KeyedNode, link: LinkId, node: NodeId, record: LinkRecord, random: Random
 ) -> bytes:
     """Seal a record under the current key of the owner's root node."""
-    packed = pack(record)
-    filled = _FILLED.pack(len(packed)) + packed
-    filled += bytes(-len(filled) % METADATA_BLOCK)
+    filled = fill(pack(record))
     nonce = random(crypto.NONCE_SIZE)
     return nonce + _cipher(root).seal(nonce, filled, labels.PUBLIC_LINK_RECORD + link + node)
 
@@ -58,10 +53,10 @@ def open_record(
         filled = _cipher(root.at(generation)).open(nonce, rest, binding)
     except (crypto.CryptoError, ValueError):
         raise _not_ours() from None
-    if len(filled) < _FILLED.size:
+    packed = packed_in(filled)
+    if packed is None:
         raise _not_ours()
-    length = _FILLED.unpack_from(filled)[0]
-    return unpack(filled[_FILLED.size : _FILLED.size + length], LinkRecord)
+    return unpack(packed, LinkRecord)
 
 
 def _cipher(root: KeyedNode) -> crypto.Aead:

@@ -30,12 +30,12 @@ from fsproto.limits import (
     LOG_HEAD_SIZE,
     MAX_GENERATION,
     MAX_METADATA,
-    METADATA_BLOCK,
 )
 from fsproto.names import check_received_name
 from fsproto.packing import Record, pack, unpack
 from fsproto.proofs.lineage import LineagePoint
 from fsproto.ranges import Generation, Int64, Uint63, Version
+from fsproto.sealed.padding import fill, unfill
 from fsproto.sealed.stream import sealed_size
 from fsproto.signed import Signed, Verifier, payload_hash, sign, sign_many
 from fsproto.types import NO_NODE, DropId, FileKey, Hash, NodeId, Root, Salt, Token
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _BINDING = struct.Struct(">QI")
-_FILLED = struct.Struct(">H")
 _SIX = b"\x96"
 """The first byte of a msgpack array of six."""
 
@@ -175,15 +174,10 @@ def seal_metadata(
     key: bytes, node: NodeId, version: int, generation: int, metadata: Metadata, *, random: Random
 ) -> bytes:
     """Seal metadata under a node's metadata key (32 bytes)."""
-    filled = _filled(pack(metadata))
+    filled = fill(pack(metadata))
     nonce = random(crypto.NONCE_SIZE)
     binding = labels.METADATA + node + _BINDING.pack(version, generation)
     return nonce + crypto.Aead(key).seal(nonce, filled, binding)
-
-
-def _filled(packed: bytes) -> bytes:
-    filled = _FILLED.pack(len(packed)) + packed
-    return filled + bytes(-len(filled) % METADATA_BLOCK)
 
 
 def open_name(key: bytes, manifest: Manifest) -> str:
@@ -202,12 +196,8 @@ def _opened(key: bytes, manifest: Manifest) -> Metadata:
         )
     except (crypto.CryptoError, ValueError):
         raise IntegrityError("The sealed metadata of a file or folder was changed.") from None
-    if len(filled) < _FILLED.size:
-        raise IntegrityError("The sealed metadata of a file or folder is empty.")
-    length = _FILLED.unpack_from(filled)[0]
-    packed = filled[_FILLED.size : _FILLED.size + length]
-    if filled != _filled(packed):
-        # Otherwise the author could choose bytes here, and so seal two metadata in one ciphertext.
+    packed = unfill(filled)
+    if packed is None:
         raise IntegrityError("The sealed metadata of a file or folder has a wrong padding.")
     # An array of six belongs to a file from the drop box; all other nodes have five fields.
     return unpack(packed, DroppedMetadata if packed[:1] == _SIX else Metadata)

@@ -43,7 +43,6 @@ from fsproto.keys.portable import unpack_people, unpack_portable, unpack_seen
 from fsproto.keys.private import unpack_identity
 from fsproto.keys.recovery import RecoverySecret
 from fsproto.keys.ssh_keys import read_ssh_key
-from fsproto.limits import METADATA_BLOCK
 from fsproto.link import parse_address, parse_link
 from fsproto.links.description import open_description
 from fsproto.links.secret import LinkSecret
@@ -55,11 +54,11 @@ from fsproto.sealed.folder import FolderState, verify_state
 from fsproto.sealed.manifest import (
     Manifest,
     Metadata,
-    _filled,
     manifest_hash,
     open_metadata,
     pinned_manifest,
 )
+from fsproto.sealed.padding import LONG, fill
 from fsproto.sealed.stream import HEADER_SIZE, StreamOpener
 from fsproto.signed import Signed, sign
 from fsproto.types import Hash
@@ -235,7 +234,7 @@ def _metadata(data: bytes) -> int:
 
 def _sealed(plain: bytes, manifest: Manifest) -> bytes:
     where = manifest.node + struct.pack(">QI", manifest.version, manifest.generation)
-    nonce, filled = bytes(crypto.NONCE_SIZE), _filled(plain)
+    nonce, filled = bytes(crypto.NONCE_SIZE), fill(plain)
     return nonce + crypto.Aead(_KEY).seal(nonce, filled, labels.METADATA + where)
 
 
@@ -351,10 +350,8 @@ def _public_link_url(data: bytes) -> None:
 
 def _public_link(data: bytes) -> None:
     """A description with any content: the maker of a link can seal any."""
-    filled = struct.pack(">I", len(data)) + data
-    filled += bytes(-len(filled) % METADATA_BLOCK)
     binding = labels.PUBLIC_LINK + _LINK.link
-    sealed = crypto.Aead(_LINK.key).seal(bytes(crypto.NONCE_SIZE), filled, binding)
+    sealed = crypto.Aead(_LINK.key).seal(bytes(crypto.NONCE_SIZE), fill(data, LONG), binding)
     open_description(_LINK, _LINK.commitment + sealed)
 
 
