@@ -11,7 +11,7 @@ import signal
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from fsd import logs
 from fsd.audit.log import AuditLog
@@ -66,7 +66,6 @@ class ListenError(FsError):
     """The server cannot listen there."""
 
     code = "listen"
-    default_hint = "Give another address with --listen; port 0 picks a free one."
 
 
 @dataclass(frozen=True)
@@ -263,9 +262,12 @@ class _Server:
         await asyncio.to_thread(self._quotas.begin)
         await asyncio.to_thread(janitor.tidy)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
-        bound = await self._open()
-        bound_ssh = await self._open_ssh()
-        bound_web = await self._open_web()
+        bound = await _opened(self._door, settings.listen, "--listen")
+        bound_ssh = bound_web = None
+        if self._ssh is not None and settings.ssh_listen is not None:
+            bound_ssh = await _opened(self._ssh, settings.ssh_listen, "--ssh-listen", " for SSH")
+        if self._web is not None and settings.web_listen is not None:
+            bound_web = await _opened(self._web, settings.web_listen, "--web-listen", " for HTTP")
         await self._open_watch()
         if self._hooks is not None:
             await asyncio.to_thread(self._hooks.start)
@@ -310,37 +312,6 @@ class _Server:
         self._quotas.renew()
         self._transfers.renew()
         self._places.renew()
-
-    async def _open(self) -> Address:
-        where = self._settings.listen
-        try:
-            return Address(*await self._door.open(where.host, where.port))
-        except OSError as error:
-            raise ListenError(f"Cannot listen on {where}: {_reason(error)}.") from None
-
-    async def _open_ssh(self) -> Address | None:
-        where = self._settings.ssh_listen
-        if where is None or self._ssh is None:
-            return None
-        try:
-            return Address(*await self._ssh.open(where.host, where.port))
-        except OSError as error:
-            raise ListenError(
-                f"Cannot listen for SSH on {where}: {_reason(error)}.",
-                hint="Give another address with --ssh-listen; port 0 picks a free one.",
-            ) from None
-
-    async def _open_web(self) -> Address | None:
-        where = self._settings.web_listen
-        if where is None or self._web is None:
-            return None
-        try:
-            return Address(*await self._web.open(where.host, where.port))
-        except OSError as error:
-            raise ListenError(
-                f"Cannot listen for HTTP on {where}: {_reason(error)}.",
-                hint="Give another address with --web-listen; port 0 picks a free one.",
-            ) from None
 
     async def _open_watch(self) -> None:
         where = self._settings.metrics_listen
@@ -414,6 +385,22 @@ def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) ->
             loop.add_signal_handler(number, act)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+
+
+class _Listener(Protocol):
+    async def open(self, host: str, port: int) -> tuple[str, int]:
+        """Start to accept; return the address, with the actual port if 0 was requested."""
+
+
+async def _opened(listener: _Listener, where: Address, option: str, what: str = "") -> Address:
+    """Open a listener; `ListenError` names the option that chooses another address."""
+    try:
+        return Address(*await listener.open(where.host, where.port))
+    except OSError as error:
+        raise ListenError(
+            f"Cannot listen{what} on {where}: {_reason(error)}.",
+            hint=f"Give another address with {option}; port 0 picks a free one.",
+        ) from None
 
 
 async def _tidy(janitor: Janitor) -> None:
