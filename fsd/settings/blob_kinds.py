@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from fsd.settings.kinds import text
+from fsd.settings.kinds import OfText, text
 
 BUCKET_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._-]+)*)/?")
 """A bucket and a prefix, which may be empty."""
@@ -16,7 +15,7 @@ _REGION = re.compile(r"[a-z0-9-]{0,40}")
 
 
 @dataclass(frozen=True)
-class BucketUrl:
+class BucketUrl(OfText):
     """A bucket and a prefix in it; empty for a folder."""
 
     allowed: str = 'empty, or a bucket and a prefix like "s3://backups/fs"'
@@ -28,15 +27,9 @@ class BucketUrl:
             raise ValueError("no bucket")
         return word
 
-    parse = read
-
-    def show(self, value: object) -> str:
-        """Write the URL."""
-        return json.dumps(value)
-
 
 @dataclass(frozen=True)
-class EndpointUrl:
+class EndpointUrl(OfText):
     """The URL of an object store; empty for Amazon's."""
 
     allowed: str = 'empty, or a URL like "https://s3.example.org" without a path and a user name'
@@ -53,15 +46,9 @@ class EndpointUrl:
             raise ValueError("no URL of a store")
         return word
 
-    parse = read
-
-    def show(self, value: object) -> str:
-        """Write the URL."""
-        return json.dumps(value)
-
 
 @dataclass(frozen=True)
-class Region:
+class Region(OfText):
     """The name of a region; empty for the default."""
 
     allowed: str = 'empty, or a region like "eu-central-1"'
@@ -72,9 +59,3 @@ class Region:
         if not _REGION.fullmatch(word):
             raise ValueError("no region")
         return word
-
-    parse = read
-
-    def show(self, value: object) -> str:
-        """Write the name."""
-        return json.dumps(value)

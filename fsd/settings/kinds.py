@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -45,6 +46,22 @@ def text(raw: object) -> str:
     if not isinstance(raw, str):
         raise ValueError("not a string")
     return raw
+
+
+class OfText(ABC):
+    """A kind whose values are one text, the same in TOML and in the environment."""
+
+    @abstractmethod
+    def read(self, raw: object) -> str:
+        """Take a text."""
+
+    def parse(self, word: str) -> str:
+        """Take a text."""
+        return self.read(word)
+
+    def show(self, value: object) -> str:
+        """Write the text."""
+        return json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)

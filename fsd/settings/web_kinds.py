@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from fsd.settings.kinds import text
+from fsd.settings.kinds import OfText, text
 from fsproto.errors import UsageError
 from fsproto.links.url import check_base
 
 
 @dataclass(frozen=True)
-class LinkStart:
+class LinkStart(OfText):
     """What the URLs of public links begin with; empty for none."""
 
     allowed: str = 'empty, or a URL like "https://files.example.org", without "?" and "#"'
@@ -29,15 +29,9 @@ class LinkStart:
         except UsageError:
             raise ValueError("no URL that a link can begin with") from None
 
-    parse = read
-
-    def show(self, value: object) -> str:
-        """Write it."""
-        return json.dumps(value)
-
 
 @dataclass(frozen=True)
-class FilePath:
+class FilePath(OfText):
     """The absolute path of a file; empty for none."""
 
     allowed: str = "empty, or the absolute path of a file"
@@ -48,12 +42,6 @@ class FilePath:
         if word and (not word.startswith("/") or "\0" in word):
             raise ValueError("no absolute path")
         return word
-
-    parse = read
-
-    def show(self, value: object) -> str:
-        """Write it."""
-        return json.dumps(value, ensure_ascii=False)
 
 
 @dataclass(frozen=True)
