@@ -116,15 +116,6 @@ def command(
                 session, progress, failures, actions, rules, unfinished=unfinished, movers=movers
             )
             where = Get(task, version).run(places, target)
-    if not choices.dry_run:
-        if not failures:
-            unfinished.end()
-        progress.tell(where, failed=len(failures))
-    actions.tell()
-    app.ui.result_of(
-        **progress.totals(),
-        **actions.result(),
-        left_out=failures.left_out,
-        failed=failures.data,
-    )
-    failures.raise_if_any()
+    if not choices.dry_run and not failures:
+        unfinished.end()
+    choices.tell(app.ui, progress, actions, failures, where)

@@ -48,16 +48,7 @@ def get_link(
     with closing(link.server), Progress(app.ui, "get", "got", progress_wanted) as progress:
         get = LinkGet(link, progress, failures, actions, choices.filters, update=update)
         where = get.to_stdout() if stdout else get.run(target)
-    if not choices.dry_run:
-        progress.tell(where, failed=len(failures))
-    actions.tell()
-    app.ui.result_of(
-        **progress.totals(),
-        **actions.result(),
-        left_out=failures.left_out,
-        failed=failures.data,
-    )
-    failures.raise_if_any()
+    choices.tell(app.ui, progress, actions, failures, where)
 
 
 def list_link(app: App, paths: tuple[str, ...], *, long: bool, human: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import click
 
@@ -14,6 +14,10 @@ from fsclient.connection.bandwidth import ALLOWED_RATES, Bandwidth, parse_timeta
 from fsclient.transfer.filters import Filters
 from fsclient.transfer.report.actions import Actions
 from fsclient.ui import Ui
+
+if TYPE_CHECKING:
+    from fsclient.transfer.report.failures import Failures
+    from fsclient.transfer.report.progress import Progress
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,6 +51,21 @@ class Choices:
     def actions(self, ui: Ui) -> Actions:
         """Return the reporter of actions."""
         return Actions(ui, dry_run=self.dry_run, verbose=self.verbose)
+
+    def tell(
+        self, ui: Ui, progress: Progress, actions: Actions, failures: Failures, where: str
+    ) -> None:
+        """Print the totals and the result of a transfer; raise if anything failed."""
+        if not self.dry_run:
+            progress.tell(where, failed=len(failures))
+        actions.tell()
+        ui.result_of(
+            **progress.totals(),
+            **actions.result(),
+            left_out=failures.left_out,
+            failed=failures.data,
+        )
+        failures.raise_if_any()
 
 
 resuming = click.option(

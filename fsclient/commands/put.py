@@ -94,15 +94,6 @@ def command(
             movers=movers,
         )
         where = Put(task).run(sources, place)
-    if not choices.dry_run:
-        if not failures:
-            unfinished.end()
-        progress.tell(where, failed=len(failures))
-    actions.tell()
-    app.ui.result_of(
-        **progress.totals(),
-        **actions.result(),
-        left_out=failures.left_out,
-        failed=failures.data,
-    )
-    failures.raise_if_any()
+    if not choices.dry_run and not failures:
+        unfinished.end()
+    choices.tell(app.ui, progress, actions, failures, where)
