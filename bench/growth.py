@@ -76,7 +76,7 @@ class Growth:
         self._fs(f"{name}: rm -r", "rm", "-r", name)
 
     def _expired(self) -> None:
-        """Start the server when the retention of all removed files has ended."""
+        """Start the server after the retention of the removed files."""
         end(self._server.process)
         with closing(sqlite3.connect(self._server.home / "fsd.db")) as db, db:
             db.execute("UPDATE nodes SET removed_ms = ? WHERE removed_ms IS NOT NULL", (GONE_MS,))
@@ -108,7 +108,7 @@ class Growth:
         finally:
             over.set()
             putting.join()
-        self._add("slowest put meanwhile", Sample(slowest[0], 0, 0, 0))
+        self._add("slowest put at that time", Sample(slowest[0], 0, 0, 0))
         self._admin("list-users", "list-users")
 
     def _put_again(self, over: threading.Event, slowest: list[float]) -> None:

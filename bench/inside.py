@@ -61,7 +61,7 @@ def spent(act: Callable[[], object]) -> float:
 
 @contextlib.contextmanager
 def office() -> Iterator[tuple[Services, Clock, Writer]]:
-    """Make services with one user who has three files."""
+    """Make services with one user and three files."""
     with (
         tempfile.TemporaryDirectory() as folder,
         contextlib.closing(Database(f"sqlite:///{folder}/db")) as database,

@@ -243,7 +243,7 @@ def _new_file(name: str) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _progress_bar() -> Iterator[Callable[[int, int], object]]:
-    """Yield a function that shows on a terminal how many bytes of all are done."""
+    """Yield a function that shows the progress in bytes on a terminal."""
     with ExitStack() as stack:
         bars: list[Any] = []
 
