@@ -15,7 +15,7 @@ RUN = ROOT / "docs" / "models" / "run"
 
 
 @pytest.mark.skipif(TIER != "soak", reason="the models run in `make soak` and `make models`")
-@pytest.mark.parametrize("model", ["lineage", "revocation", "otp"])
+@pytest.mark.parametrize("model", ["lineage", "revocation", "otp", "uploads"])
 def test_a_model_holds_and_finds_the_attack_without_its_rule(model):
     for program in ("spin", "gcc"):
         if shutil.which(program) is None:
