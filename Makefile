@@ -56,6 +56,7 @@ lint: $(STAMP) # Check style, formatting, types and import rules
 	$(BIN)/mypy || failed="$$failed mypy"; \
 	$(BIN)/lint-imports --no-logo || failed="$$failed lint-imports"; \
 	$(BIN)/python scripts/check_words.py || failed="$$failed check-words"; \
+	scripts/check_web_types || failed="$$failed web-types"; \
 	[ -z "$$failed" ] || { echo "lint failed:$$failed" >&2; exit 1; }
 
 # The inner loop: pure logic, no server and no database.
@@ -133,5 +134,5 @@ $(SHIV_ENV)/bin/shiv: Makefile
 
 .PHONY: clean
 clean: # Remove all generated files
-	@rm -rf $(VENV) $(UV_ENV) $(SHIV_ENV) .venv-weed build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) $(UV_ENV) $(SHIV_ENV) .venv-weed web/node_modules build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
