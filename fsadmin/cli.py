@@ -17,6 +17,7 @@ from fsadmin.commands import (
     groups,
     hooks,
     keys,
+    nodes,
     users,
 )
 from fsadmin.commands.audit import audit
@@ -42,7 +43,7 @@ _ELSEWHERE = {
     "log": "audit", "logs": "audit", "logout": "revoke", "kick": "revoke", "who": "sessions",
     "fsck": "check", "scrub": "check", "repair": "check", "migrate": "db", "upgrade": "db",
     "dump": "backup", "unit": "print-unit", "systemd": "print-unit", "man": "print-man",
-    "fingerprint": "host-key", "url": "link",
+    "fingerprint": "host-key", "url": "link", "list-nodes": "nodes", "cluster": "nodes",
 }  # fmt: skip
 """Names of commands in other programs, for suggestions."""
 
@@ -110,6 +111,7 @@ for _command in (
     keys.rotate_master_key,
     backups.backup,
     backups.restore,
+    nodes.nodes,
     hooks.hooks,
     check.check,
     doctor,

@@ -203,6 +203,17 @@ RESULTS: dict[str, Fields] = {
     },
     "hooks secret": {"secret": "the secret that signs events for the webhook"},
     "hooks retry": {"due": "number of events that are tried again now"},
+    "nodes": {
+        "[].id": "its id, hex; new at each start",
+        "[].name": "the host name",
+        "[].address": "the address of its native listener",
+        "[].version": "the version of fsd",
+        "[].alive": "whether it was seen in the last minute",
+        "[].started_ms": "when it started",
+        "[].seen_ms": "when it was last seen",
+        "[].connections": "its open connections",
+        "[].requests_a_second": "its requests a second, over the last seconds",
+    },
     "page": {
         "sha256": "the SHA-256 of the page, hex",
         "path": "the file that was written, or null",

@@ -12,6 +12,7 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.opening import check_store, open_store
 from fsd.blobs.places import Places
+from fsd.cluster.registry import NodeLoad, Registry
 from fsd.factory import server_name
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
@@ -57,12 +58,13 @@ class Parts:
         check_store(self._blobs, server_name(settings.home))
         self._vault = open_vault(settings.home, database)
         self._audit = AuditLog(self._vault, now_ms)
+        self.node = Registry(database, settings.home, now_ms)
         # A reload keeps these services, because they know the running requests.
         self.quotas = Quotas(
             database,
             now_ms=now_ms,
             policy=settings.quota,
-            server=settings.home.name_among_others,
+            server=self.node.text,
             audit=self._audit,
         )
         self._files = FileService(
@@ -83,6 +85,7 @@ class Parts:
             quotas=self.quotas,
             spare=self.spare,
             places=self._places,
+            node=self.node.text,
         )
         self._drops = DropService(
             database,
@@ -195,6 +198,10 @@ class Parts:
         """Return what deletes waste and expired data."""
         settings = self._settings
         return Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
+
+    def beat(self) -> None:
+        """Note in the database that this node is alive, and what it does."""
+        self.node.beat(NodeLoad(self.door.connections, self.door.requests))
 
     def extend(self) -> None:
         """Extend what connections hold in the database, so that nothing else ends it."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fsd import logs
 from fsd.blobs.janitor import Janitor
+from fsd.cluster.registry import BEAT_S
 from fsd.factory import open_database
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey
@@ -102,7 +103,7 @@ class _Server:
         settings = self._settings
         parts = self._parts
         janitor = parts.janitor()
-        await asyncio.to_thread(parts.quotas.begin)
+        await asyncio.to_thread(parts.node.free_dead)
         await asyncio.to_thread(janitor.tidy)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
         bound = await _opened(parts.door, settings.listen, "--listen")
@@ -114,6 +115,7 @@ class _Server:
         await self._open_watch()
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.start)
+        beating = await self._joined(bound)
         tidying = asyncio.create_task(_tidy(janitor))
         renewing = asyncio.create_task(_now_and_then(parts.extend, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
@@ -122,11 +124,7 @@ class _Server:
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(parts.door.host_key.public)
-        # The objects that exist now stay, and almost no later object is part of a cycle: repeated
-        # collections over all objects took a tenth of the time and found no garbage.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(_COLLECT_AFTER)
+        _collect_seldom()
         ready(Listeners(bound, host_key, bound_ssh, bound_web, parts.ssh_keys))
         notify(READY)
         log.info("ready")
@@ -142,6 +140,8 @@ class _Server:
         await parts.door.close()
         parts.spare.close()
         renewing.cancel()
+        beating.cancel()
+        await _attempt(parts.node.leave)
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.close)
         if parts.ssh is not None:
@@ -149,6 +149,11 @@ class _Server:
         if parts.watch is not None:
             await parts.watch.close()
         log.info("stopped")
+
+    async def _joined(self, bound: Address) -> asyncio.Task[None]:
+        """Register as a node; return the task of the heartbeat."""
+        await asyncio.to_thread(self._parts.node.join, str(bound))
+        return asyncio.create_task(_now_and_then(self._parts.beat, BEAT_S))
 
     async def _open_watch(self) -> None:
         parts = self._parts
@@ -186,6 +191,17 @@ class _Server:
         log.info("reloaded", extra={"changed": ", ".join(changes.taken) or "nothing"})
         if changes.waiting:
             log.warning("waits for a restart: %s", ", ".join(changes.waiting))
+
+
+def _collect_seldom() -> None:
+    """Let Python's garbage collector leave alone what exists now, and look seldom at the rest.
+
+    The objects that exist now stay, and almost no later object is part of a cycle: repeated
+    collections over all objects took a tenth of the time and found no garbage.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
 
 
 def _reason(error: OSError) -> str:

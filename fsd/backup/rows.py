@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 LEFT_OUT = frozenset(
     {
         "alembic_version",
+        "cluster_nodes",
         "hook_events",
         "hook_progress",
         "sessions",

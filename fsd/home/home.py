@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import platform
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,7 +82,7 @@ class Home:
     @property
     def is_there(self) -> bool:
         """Whether a server has started with this data directory, even if files are missing now."""
-        with self._explained():
+        with self.explained():
             return any((self.path / name).exists() for name in (HOST_KEY, MASTER_KEY))
 
     @property
@@ -97,7 +96,7 @@ class Home:
     def prepare(self) -> None:
         """Create missing folders and keys; `HomeError` if that is impossible."""
         os.umask(0o077)  # also for the files that SQLite creates
-        with self._explained():
+        with self.explained():
             self._take_folder()
             self.blobs.mkdir(mode=0o700, exist_ok=True)
         if (self.path / MASTER_KEY).exists() and not (self.path / HOST_KEY).exists():
@@ -131,11 +130,6 @@ class Home:
                 hint="Give a folder of its own with --home; if this is it, chmod 700 it first.",
             )
         self.path.chmod(0o700)
-
-    @property
-    def name_among_others(self) -> str:
-        """A stable name of this server among all servers on one database."""
-        return crypto.sha256(f"{platform.node()}:{self.path.resolve()}".encode()).hex()
 
     def host_key(self) -> crypto.RsaKey:
         """Return the host key; `IntegrityError` if its file is damaged."""
@@ -190,7 +184,7 @@ class Home:
 
     @contextmanager
     def _locked(self, name: str, busy: HomeBusyError, *, shared: bool = False) -> Iterator[None]:
-        with self._explained():
+        with self.explained():
             file = (self.path / name).open("ab")
         with file:
             try:
@@ -212,13 +206,13 @@ class Home:
         is no SSH listener.
         """
         noted = {"address": address, "database": database, "ssh": ssh}
-        with self._explained():
+        with self.explained():
             files.write_private(self._run, json.dumps(noted).encode())
 
     @property
     def has_run(self) -> bool:
         """Whether a server has started completely with this data directory."""
-        with self._explained():
+        with self.explained():
             return self._run.exists()
 
     def last_run(self) -> dict[str, str]:
@@ -232,7 +226,7 @@ class Home:
 
     def note_backup(self, at_ms: int) -> None:
         """Store the time of a backup, in Unix milliseconds."""
-        with self._explained():
+        with self.explained():
             files.write_private(self._backup, json.dumps({"at_ms": at_ms}).encode())
 
     def last_backup_ms(self) -> int | None:
@@ -245,13 +239,13 @@ class Home:
     def note_audit(self, last: int, last_hash: bytes) -> None:
         """Store the last entry of the audit log at a successful verification."""
         noted = {"last": last, "hash": last_hash.hex()}
-        with self._explained():
+        with self.explained():
             files.write_private(self._audit, json.dumps(noted).encode())
 
     def seen_audit(self) -> tuple[int, bytes] | None:
         """Return the values of `note_audit`, if any; `IntegrityError` if the file is damaged."""
         try:
-            with self._explained():
+            with self.explained():
                 if not self._audit.exists():
                     return None
                 found = parsed(self._audit.read_bytes())
@@ -264,23 +258,24 @@ class Home:
 
     def read(self, name: str) -> bytes:
         """Return the content of a file of the data directory."""
-        with self._explained():
+        with self.explained():
             return (self.path / name).read_bytes()
 
     def replace(self, name: str, data: bytes) -> None:
         """Replace a file of the data directory (0600) atomically."""
-        with self._explained():
+        with self.explained():
             files.write_private(self.path / name, data)
 
     def _make_once(self, name: str, make: Callable[[], bytes]) -> None:
         path = self.path / name
-        with self._explained():
+        with self.explained():
             if not path.exists():
                 with suppress(FileExistsError):  # of two concurrent processes, the first one wins
                     files.write_private(path, make(), replace=False)
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def explained(self) -> Iterator[None]:
+        """Turn an `OSError` of the block into a `HomeError` that names the file."""
         try:
             yield
         except OSError as error:

@@ -259,6 +259,7 @@ class ClientConnection:
 
     async def _answer(self, who: Principal, event: Control | LargeRequest) -> None:
         logs.begin_request(event.request)
+        self._services.slots.requests += 1
         try:
             if isinstance(event, LargeRequest) and event.is_rotate_part:
                 await self._keep_part(event.request, event.waiting)

@@ -159,6 +159,11 @@ class NativeServer:
         """The number of open connections."""
         return len(self._peers)
 
+    @property
+    def requests(self) -> int:
+        """The number of requests since the start."""
+        return self._slots.requests
+
     def connection(self) -> Connection:
         """Return the server's end of a new connection."""
         return Connection(ServerHandshake(self.host_key, os.urandom, self.moves))

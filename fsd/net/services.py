@@ -43,6 +43,8 @@ class Slots:
         """Held by a thread that changes the database, or waits for its turn to do so."""
         self.code_logins = asyncio.Semaphore(CODE_LOGINS_AT_ONCE)
         """Held by a thread that answers a login which is not by ticket."""
+        self.requests = 0
+        """Requests that were answered since the start, or failed."""
 
 
 @dataclass(frozen=True)

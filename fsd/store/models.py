@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from fsd.store import (  # noqa: F401 - all tables are known together
     audit_models,
+    cluster_models,
     drop_models,
     group_models,
     hook_models,

@@ -67,7 +67,7 @@ class Reservation(Base):
     line: Mapped[bytes] = mapped_column(Octets(32))
     """The connection with which the reservation ends."""
     server: Mapped[str] = mapped_column(String(64))
-    """Id of the fsd that serves the connection."""
+    """Id of the node that serves the connection, as text."""
     until_ms: Mapped[int] = mapped_column(BigInteger)
     """When the reservation ends by itself, unless that fsd renews it."""
 

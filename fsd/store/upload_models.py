@@ -30,6 +30,8 @@ class Upload(Base):
     """When a part was last recorded, or the upload resumed."""
     lease_until_ms: Mapped[int] = mapped_column(BigInteger)
     """Until when a connection is taken to receive it; 0 once it is interrupted."""
+    node: Mapped[str] = mapped_column(String(64), default="", server_default="")
+    """Id of the node that received it last, as text."""
 
     __table_args__ = (UniqueConstraint("owner_id", "salt"),)
 

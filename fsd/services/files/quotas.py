@@ -91,7 +91,7 @@ class Quotas:
         server: str = "",
         audit: AuditLog | None = None,
     ) -> None:
-        """Take the parts, the general policy, and an id that distinguishes this fsd from others.
+        """Take the parts, the general policy, and the id of this node (`fsd.cluster.registry`).
 
         `audit` records quotas that are almost used up.
         """
@@ -297,13 +297,6 @@ class Quotas:
             return QuotaError(f"Your quota is used up: {told}.")
         owner = users.name_of(db, row.user_id)
         return QuotaError(f"The quota of {owner}, in which this folder counts, is used up.")
-
-    # --- leftover reservations
-
-    def begin(self) -> None:
-        """End reservations left by an fsd on this data directory that did not stop cleanly."""
-        with self._database.write() as db:
-            quotas.release_server(db, self._server)
 
     def renew(self) -> None:
         """Extend the reservations of open connections.

@@ -45,8 +45,11 @@ class TransferService:
         quotas: Quotas | None = None,
         spare: IdleWorkers | None = None,
         places: Places | None = None,
+        node: str = "",
     ) -> None:
         """Take the parts, and the size of the largest accepted blob in bytes (None: no limit).
+
+        `node` is the id of this node, as text.
 
         `places` are those that other services of this server use as well. The threads of `spare`
         may hash received data while it is written.
@@ -63,6 +66,7 @@ class TransferService:
             most=max_blob,
             spare=spare or IdleWorkers(0),
             now_ms=now_ms,
+            node=node,
         )
 
     def begin(

@@ -178,8 +178,10 @@ class StagedUploads:
         most: int | None,
         spare: IdleWorkers,
         now_ms: Callable[[], int],
+        node: str = "",
     ) -> None:
-        """Take the parts, the limits, the largest blob in bytes, and spare threads."""
+        """Take the parts, the limits, the largest blob in bytes, spare threads, and this node."""
+        self._node = node
         self._database = database
         self._store = store
         self._places = places
@@ -212,7 +214,9 @@ class StagedUploads:
             self.suspend(before)  # after the other connection has written its segment
         now = self._now_ms()
         with self._database.write() as db:
-            found = rows.take_over(db, owner, salt, now_ms=now, lease_until_ms=now + LEASE_MS)
+            found = rows.take_over(
+                db, owner, salt, now_ms=now, lease_until_ms=now + LEASE_MS, node=self._node
+            )
         if found is None:
             return None
         stream = BlobStream(self._store, found.key.place)
@@ -346,6 +350,7 @@ class StagedUploads:
                 stream.remote_id,
                 now_ms=now,
                 lease_until_ms=until,
+                node=self._node,
             )
             if key is None or not rows.add_part(
                 db, key, stream.parts, part, now_ms=now, lease_until_ms=until

@@ -246,11 +246,6 @@ def release_line(db: Db, line: bytes, salt: bytes | None = None) -> None:
     db.execute(gone, execution_options=_AS_IS)
 
 
-def release_server(db: Db, server: str) -> None:
-    """End all reservations of one fsd's connections."""
-    db.execute(delete(Reservation).where(Reservation.server == server), execution_options=_AS_IS)
-
-
 def renew(db: Db, lines: Sequence[bytes], until_ms: int) -> None:
     """Extend the reservations of connections."""
     for some in helpings(lines):

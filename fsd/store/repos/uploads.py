@@ -59,6 +59,7 @@ def start(
     *,
     now_ms: int,
     lease_until_ms: int,
+    node: str = "",
 ) -> UploadKey | None:
     """Record an upload, in place of an earlier one with this salt; None if its place is lost."""
     if not claim(db, place):
@@ -74,18 +75,21 @@ def start(
             size=0,
             touched_ms=now_ms,
             lease_until_ms=lease_until_ms,
+            node=node,
         )
     )
     return UploadKey(place, 1)
 
 
 def take_over(
-    db: Db, owner_id: int, salt: bytes, *, now_ms: int, lease_until_ms: int
+    db: Db, owner_id: int, salt: bytes, *, now_ms: int, lease_until_ms: int, node: str = ""
 ) -> RecordedUpload | None:
     """Take an upload over from the connection that had it; None if there is none."""
     mine = (Upload.owner_id == owner_id, Upload.salt == salt)
     raised = update(Upload).where(*mine)
-    raised = raised.values(epoch=Upload.epoch + 1, touched_ms=now_ms, lease_until_ms=lease_until_ms)
+    raised = raised.values(
+        epoch=Upload.epoch + 1, touched_ms=now_ms, lease_until_ms=lease_until_ms, node=node
+    )
     found = db.execute(
         raised.returning(Upload.place, Upload.epoch, Upload.remote_id), execution_options=_AS_IS
     ).one_or_none()

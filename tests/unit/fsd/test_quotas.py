@@ -10,7 +10,6 @@ from fsd.policies import NO_LIMIT, KeepPolicy, QuotaPolicy
 from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.files.commits import FileService
 from fsd.services.files.quotas import LEASE_MS, STEP, Quotas, check_charged
-from fsd.services.files.transfers import TransferService
 from fsd.store.engine import DatabaseError
 from fsd.store.models import User
 from fsd.store.quota_models import Handover
@@ -377,20 +376,6 @@ def test_who_goes_on_over_another_connection_reserves_it_once(office, alice, clo
     transfers.suspend(incoming)
     transfers.let_go(OVER_LINE)
     assert reserved(office, "alice", clock) == (2 * SEGMENT_SIZE, 1)
-
-
-def test_a_server_that_was_killed_reserves_nothing_when_it_starts_again(office, alice, clock):
-    allowed(office, "alice", size=100 * KB)
-
-    def server(name: str) -> tuple[Quotas, TransferService]:
-        room_ = Quotas(office.database, now_ms=clock, server=name)
-        return room_, TransferService(office.database, office.blobs, now_ms=clock, quotas=room_)
-
-    (one, at_one), (_, at_other) = server("one"), server("other")
-    at_one.begin(alice.person.who, salt("1"), room(60 * KB), line=OVER_LINE)
-    at_other.begin(alice.person.who, salt("2"), room(20 * KB), line=ANOTHER_LINE)
-    one.begin()
-    assert reserved(office, "alice", clock) == (20 * KB, 1)
 
 
 def test_one_that_never_starts_again_reserves_nothing_after_a_while(office, alice, clock):

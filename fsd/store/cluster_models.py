@@ -1,0 +1,28 @@
+"""The table of the cluster: the fsd processes that share a database."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Float, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from fsd.store.base import Base, Octets
+
+
+class ClusterNode(Base):
+    """A running fsd. One that stops deletes its row; one that is killed leaves it."""
+
+    __tablename__ = "cluster_nodes"
+
+    id: Mapped[bytes] = mapped_column(Octets(16), primary_key=True)
+    """Random; a process takes a new one at each start."""
+    name: Mapped[str] = mapped_column(String(255))
+    """The host name; equal for containers of one image."""
+    address: Mapped[str] = mapped_column(String(255))
+    """Of the native listener."""
+    version: Mapped[str] = mapped_column(String(64))
+    started_ms: Mapped[int] = mapped_column(BigInteger)
+    seen_ms: Mapped[int] = mapped_column(BigInteger)
+    """The last heartbeat, by the clock of the database."""
+    connections: Mapped[int]
+    requests_a_second: Mapped[float] = mapped_column(Float)
+    """The mean since the heartbeat before."""

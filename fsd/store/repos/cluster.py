@@ -1,0 +1,69 @@
+"""Queries on the nodes of the cluster, and on what belongs to a node that has ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session as Db
+
+from fsd.store.cluster_models import ClusterNode
+from fsd.store.quota_models import Reservation
+from fsd.store.repos.many import helpings
+from fsd.store.upload_models import Upload
+
+_AS_IS = {"synchronize_session": False}
+
+
+def clock_ms(db: Db, own_ms: int) -> int:
+    """Return the time that all nodes share: PostgreSQL's clock, or this machine's on SQLite."""
+    if db.get_bind().dialect.name != "postgresql":
+        return own_ms
+    return int(db.scalar(select(func.extract("epoch", func.clock_timestamp()) * 1000)) or 0)
+
+
+def all_nodes(db: Db) -> list[ClusterNode]:
+    """Return all nodes, by host name and start, also those that have not been seen for long."""
+    order = (ClusterNode.name, ClusterNode.started_ms, ClusterNode.id)
+    return list(db.scalars(select(ClusterNode).order_by(*order)))
+
+
+def seen_since(db: Db, since_ms: int) -> list[ClusterNode]:
+    """Return the nodes that were last seen at this time or later."""
+    return list(db.scalars(select(ClusterNode).where(ClusterNode.seen_ms >= since_ms)))
+
+
+def put(db: Db, node: ClusterNode) -> None:
+    """Store the entry of a node, in place of an earlier one with its id."""
+    db.merge(node)
+
+
+def remove(db: Db, ids: Iterable[bytes]) -> None:
+    """Delete the entries of nodes that have ended."""
+    for some in helpings(list(ids)):
+        db.execute(delete(ClusterNode).where(ClusterNode.id.in_(some)), execution_options=_AS_IS)
+
+
+def remove_before(db: Db, seen_ms: int) -> None:
+    """Delete the entries of nodes that were last seen before this time."""
+    gone = delete(ClusterNode).where(ClusterNode.seen_ms < seen_ms)
+    db.execute(gone, execution_options=_AS_IS)
+
+
+def holders(db: Db) -> set[str]:
+    """Return the ids, as text, of the nodes that have reservations or receive uploads."""
+    leased = select(Upload.node).where(Upload.lease_until_ms > 0).distinct()
+    reserved = select(Reservation.server).distinct()
+    return {name for ask in (leased, reserved) for name in db.scalars(ask)}
+
+
+def free(db: Db, names: Iterable[str]) -> None:
+    """End the reservations, and the leases of uploads, of nodes that have ended.
+
+    An upload whose lease has ended counts as interrupted; its owner can resume it.
+    """
+    for some in helpings(list(names)):
+        gone = delete(Reservation).where(Reservation.server.in_(some))
+        db.execute(gone, execution_options=_AS_IS)
+        ended = update(Upload).where(Upload.node.in_(some)).values(lease_until_ms=0)
+        db.execute(ended, execution_options=_AS_IS)
