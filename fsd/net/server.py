@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fsd.auth.throttle import network_of
+from fsd.net.balancers import Balancers
 from fsd.net.connection import ClientConnection
 from fsd.net.descriptors import Reserve
 from fsd.net.dispatch import Dispatcher
@@ -76,6 +77,7 @@ class NativeServer:
         )
         self._peers: dict[asyncio.Task[None], ClientConnection] = {}
         self._listening: list[socket.socket] = []
+        self._balancers = Balancers(policy.proxies, self._came_in)
         self.accepted = 0
         """Connections so far."""
         self._accepting: list[asyncio.Task[None]] = []
@@ -96,6 +98,7 @@ class NativeServer:
         """Replace the parts for future connections; open connections keep theirs."""
         self.policy, self.host_key, self.moves = policy, host_key, moves
         self._waiting_bytes.most = policy.buffers_mib * MIB
+        self._balancers.addresses = policy.proxies
         self._services = self._services_of(dispatcher, policy)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
 
@@ -116,7 +119,7 @@ class NativeServer:
         """Start to accept; return the address, with the actual port if 0 was requested."""
         self._listening = listen(host, port)
         self._accepting = [
-            asyncio.create_task(accept(sock, self._came_in, self._reserve, self.make_room))
+            asyncio.create_task(accept(sock, self._balancers.let_in, self._reserve, self.make_room))
             for sock in self._listening
         ]
         bound = self._listening[0].getsockname()
@@ -129,6 +132,7 @@ class NativeServer:
         await asyncio.gather(*self._accepting, return_exceptions=True)
         for listening in self._listening:
             listening.close()
+        await self._balancers.close()
         deadline = time.monotonic() + self.policy.drain_s
         while self._peers and time.monotonic() < deadline:
             for task, peer in list(self._peers.items()):

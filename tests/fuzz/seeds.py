@@ -98,6 +98,17 @@ WEB = (
 )
 """Requests of receivers of public links."""
 
+_PROXY_START = bytes.fromhex("0d0a0d0a000d0a515549540a")
+PROXY = (
+    b"PROXY TCP4 192.0.2.7 192.0.2.1 56324 443\r\n",
+    b"PROXY TCP6 2001:db8::7 ::1 56324 443\r\n",
+    b"PROXY UNKNOWN\r\n",
+    _PROXY_START + bytes.fromhex("2111000cc0000207c0000201dc0401bb"),
+    _PROXY_START + bytes.fromhex("21210024") + bytes(36),
+    _PROXY_START + bytes.fromhex("20000000"),
+)
+"""Headers of a load balancer."""
+
 
 def plain_metadata() -> Iterator[bytes]:
     """Yield metadata of a file, of a folder, and of a file that came through the drop box."""

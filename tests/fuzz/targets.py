@@ -17,6 +17,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from functools import cache, partial
+from ipaddress import ip_address
 from pathlib import Path
 
 import h11
@@ -26,6 +27,7 @@ from msgspec.structs import replace
 from fsclient.session.otp_secret import read_secret
 from fsd.backup import encrypt, layout
 from fsd.backup.encrypt import BackupDecryptor
+from fsd.net.proxy_header import BadProxyHeaderError, ProxyHeader
 from fsd.net.web.requests import client_address, read_request
 from fsd.settings.load import Wanted, load
 from fskit.sftp.packets import BadPacketError, Fields, Packets, packet
@@ -366,6 +368,18 @@ def _web_request(data: bytes) -> bool:
     return True
 
 
+def _proxy_header(data: bytes) -> bool:
+    """A header of a load balancer, and what follows it."""
+    header, at = ProxyHeader(), 0
+    while header.wants and at < len(data):
+        piece = data[at : at + header.wants]
+        header.feed(piece)
+        at += len(piece)
+    if header.address is not None:
+        ip_address(header.address)
+    return header.complete
+
+
 def _otpauth(data: bytes) -> None:
     read_secret(data, "The file").at(0)
 
@@ -426,6 +440,7 @@ TARGETS = {
     "public_link_url": Target(_public_link_url, ("linkurl",)),
     "public_link": Target(_public_link, also=tuple(seeds.descriptions()), packed=True),
     "web_request": Target(_web_request, also=seeds.WEB, raises=(h11.RemoteProtocolError,)),
+    "proxy_header": Target(_proxy_header, also=seeds.PROXY, raises=(BadProxyHeaderError,)),
     "otpauth": Target(_otpauth, ("otp",)),
     "ssh_key": Target(_ssh_key, also=(b"ssh-ed25519 " + base64.b64encode(_ED25519) + b" a@b\n",)),
     "sftp": Target(_sftp, also=(_OPEN,), raises=(BadPacketError,)),

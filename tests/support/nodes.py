@@ -52,9 +52,14 @@ def is_writing(server: RunningServer) -> bool:
 class Balancer:
     """A proxy that can hold what clients send, and move them to another server."""
 
-    def __init__(self, server: Address) -> None:
-        """Take the address of the first server."""
+    def __init__(self, server: Address, *, source: str = "", header: bytes = b"") -> None:
+        """Take the address of the first server.
+
+        Connections to servers come from the address `source`, and begin with `header`.
+        """
         self._server = server
+        self._source = (source, 0) if source else None
+        self.header = header
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.address = Address(*self._listener.getsockname()[:2])
         self._open: list[socket.socket] = []
@@ -101,7 +106,10 @@ class Balancer:
             while True:
                 client = self._listener.accept()[0]
                 try:
-                    server = socket.create_connection((self._server.host, self._server.port))
+                    server = socket.create_connection(
+                        (self._server.host, self._server.port), source_address=self._source
+                    )
+                    server.sendall(self.header)
                 except OSError:  # it is not running now
                     _shut(client)
                     continue

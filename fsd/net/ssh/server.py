@@ -21,6 +21,7 @@ import paramiko
 
 from fsd.auth.throttle import network_of
 from fsd.home.ssh_host_keys import SshHostKey
+from fsd.net.balancers import Balancers
 from fsd.net.descriptors import Reserve
 from fsd.net.limits import HandshakeLimiter, Unauthenticated
 from fsd.net.listen import accept, listen
@@ -86,6 +87,7 @@ class SshServer:
         )
         self._reserve = Reserve()
         self._guests: dict[SshConnection, asyncio.Task[None]] = {}
+        self._balancers = Balancers(policy.proxies, self._let_in)
         self._fit()
         self._listening: list[socket.socket] = []
         self._closing = False
@@ -94,6 +96,7 @@ class SshServer:
     def renew(self, logins: SshLoginService, policy: ListenerPolicy, own: SshPolicy) -> None:
         """Use other parts for new connections; open connections keep theirs."""
         self._policy, self._own = policy, own
+        self._balancers.addresses = policy.proxies
         self._rooms, self._turns = self._built(logins), HandshakeLimiter.by(policy)
         self._fit()
 
@@ -120,8 +123,9 @@ class SshServer:
         """Start accepting; return the address, with the port that was chosen for port 0."""
         self._loop = asyncio.get_running_loop()
         self._listening = listen(host, port)
+        let_in = self._balancers.let_in
         self._tasks = [
-            asyncio.create_task(accept(sock, self._let_in, self._reserve, self._make_room))
+            asyncio.create_task(accept(sock, let_in, self._reserve, self._make_room))
             for sock in self._listening
         ]
         self._tasks.append(asyncio.create_task(self._look_after()))
@@ -136,6 +140,7 @@ class SshServer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for listening in self._listening:
             listening.close()
+        await self._balancers.close()
         for guest in list(self._guests):
             if guest.entry is None:
                 guest.hang_up()
