@@ -28,6 +28,8 @@ from tests.support.rsa_pool import RsaPool
 from tests.support.servers import WEB, RunningServer
 
 if TYPE_CHECKING:
+    from selenium.webdriver.chrome.webdriver import WebDriver
+
     from tests.support.postgres import Cluster
     from tests.support.world import World
 
@@ -205,6 +207,16 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningS
     home = tmp_path_factory.mktemp("shared") / "fsd-home"
     with RunningServer.start(home, *WEB) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
+    """A Chromium without a window; skips the test, loudly, if it is not installed."""
+    from tests.support.browser import started
+
+    driver = started(tmp_path_factory.mktemp("chromium"))
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ import pytest
 from fsproto.links import secret
 from tests.attacks.test_hostile_links import LARGE, OTHER, SMALL, Made, Server
 from tests.e2e.test_client_links import link, put
-from tests.support.browser import Page, started
+from tests.support.browser import Page
 from tests.support.client_processes import Client
 
 if TYPE_CHECKING:
@@ -24,16 +24,9 @@ COMPLETE = "is complete. Every part was checked."
 CLOSED = "This link does not open. It may have expired or been used up"
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
-    made = started(tmp_path_factory.mktemp("chromium"))
-    yield made
-    made.quit()
-
-
 @pytest.fixture
-def page(driver: WebDriver, tmp_path: Path) -> Page:
-    return Page(driver, tmp_path / "downloads")
+def page(chromium: WebDriver, tmp_path: Path) -> Page:
+    return Page(chromium, tmp_path / "downloads")
 
 
 def test_a_file_is_shown_and_saved(client: Client, page: Page):

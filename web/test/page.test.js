@@ -1,13 +1,7 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 
-import { concat, encode } from "../lib/bytes.js";
 import { linkIn } from "../lib/url.js";
-import { zip } from "../lib/zip.js";
 import { localName, localPaths } from "../page/save.js";
 import { sizeText } from "../page/strings.js";
 
@@ -49,29 +43,4 @@ test("names that are one local name stay apart in an archive", () => {
 test("sizes that people read", () => {
   const sizes = [0, 1, 999, 1000, 999_499, 999_999, 3_456_789, 12_345_678_901];
   assert.deepEqual(sizes.map(sizeText), ["0 bytes", "1 byte", "999 bytes", "1.00 KB", "999 KB", "1.00 MB", "3.46 MB", "12.3 GB"]);
-});
-
-test("Python's zipfile reads the archive", async () => {
-  const modified = new Date(2026, 10, 29, 13, 14, 16);
-  const entry = (/** @type {string} */ path, /** @type {string[]} */ chunks, executable = false) => ({
-    path, modified, executable, content: async function* () { for (const one of chunks) yield encode(one); },
-  });
-  const parts = [];
-  for await (const part of zip([entry("top/leer/", []), entry("top/ü.txt", ["one ", "two"]), entry("top/run", [], true)])) parts.push(part);
-  const folder = mkdtempSync(join(tmpdir(), "zip-"));
-  try {
-    writeFileSync(join(folder, "made.zip"), concat(...parts));
-    const script = `
-import json, sys, zipfile
-made = zipfile.ZipFile(sys.argv[1])
-assert made.testzip() is None
-print(json.dumps([[i.filename, made.read(i).decode(), oct(i.external_attr >> 16), i.date_time, i.is_dir()] for i in made.infolist()]))`;
-    const read = JSON.parse(execFileSync("python3", ["-c", script, join(folder, "made.zip")], { encoding: "utf-8" }));
-    const time = [2026, 11, 29, 13, 14, 16];
-    assert.deepEqual(read, [
-      ["top/leer/", "", "0o40755", time, true], ["top/ü.txt", "one two", "0o100644", time, false], ["top/run", "", "0o100755", time, false],
-    ]);
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
 });

@@ -1,4 +1,4 @@
-/** The project's vectors, for tests in Node. tests/vectors/README.md says what each field means. */
+/** The project's vectors, for tests in Node and in browsers. tests/vectors/README.md says what each field means. */
 
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -15,12 +15,12 @@ export function vectors(file) {
 
 /** @param {string} hex */
 export function octets(hex) {
-  return new Uint8Array(Buffer.from(hex, "hex"));
+  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 /** @param {Uint8Array} bytes */
 export function hex(bytes) {
-  return Buffer.from(bytes).toString("hex");
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 /**
