@@ -138,7 +138,7 @@ class App:
 
     def link_password(self, *, new: bool = False) -> str:
         """Return the password of a public link, from the environment or the user."""
-        from fsproto.links.secret import clean_password
+        from fsproto.links.url_secret import clean_password
 
         given = self.options.link_password
         if given is None:

@@ -29,7 +29,7 @@ from fsproto.packing import Record, pack, unpack
 from fsproto.ranges import Int64, Uint63
 from fsproto.sealed import stream
 from fsproto.sealed.padding import fill, packed_in
-from fsproto.types import DropId, FileKey, Hash, Root, Salt
+from fsproto.types import DropId, FileKey, Hash, RequestId, Root, Salt
 from fsproto.values import Value
 
 if TYPE_CHECKING:
@@ -48,6 +48,13 @@ class DropContent(Record, frozen=True):
     sealed_size: Uint63
 
 
+class RequestedDrop(Record, frozen=True):
+    """The request link with which a drop was sent, and the time by the server's clock."""
+
+    request: RequestId
+    arrived_ms: Uint63
+
+
 class Drop(Record, frozen=True):
     """A drop as the server stores and sends it; the content is downloaded separately."""
 
@@ -57,6 +64,8 @@ class Drop(Record, frozen=True):
     wrapped: bytes
     note: bytes
     content: DropContent
+    arrived: RequestedDrop | None
+    """How it arrived; None for a drop that the server sealed itself."""
 
 
 class DropNote(Record, frozen=True):
@@ -135,11 +144,7 @@ def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
     server, so it is checked like untrusted input.
     """
     content = sent.content
-    sizes = len(sent.drop), len(content.salt), len(content.root)
-    if sizes != (DROP_ID_SIZE, crypto.HASH_SIZE, crypto.HASH_SIZE):
-        raise RemoteProtocolError("A drop is malformed.")
-    if not 0 < content.sealed_size < 1 << 63:
-        raise RemoteProtocolError("A drop has an impossible size.")
+    check_drop(sent)
     keys = identity.holding(sent.bundle)
     try:
         keys_of = DropKeys.of(open_sealed(sent.wrapped, _info(sent.drop, identity.user), keys))
@@ -152,7 +157,17 @@ def open_drop(sent: Drop, identity: Identity) -> OpenedDrop:
     note = _note(filled)
     if stream.sealed_size(note.size) != content.sealed_size:
         raise IntegrityError("The size of a drop differs from the stated size.")
-    return OpenedDrop(sent.drop, content, keys_of.file_key, note, _parts(note.name))
+    return OpenedDrop(sent.drop, content, keys_of.file_key, note, received_parts(note.name))
+
+
+def check_drop(sent: Drop) -> None:
+    """Raise `RemoteProtocolError` if the id, salt, root or size of a drop is impossible."""
+    content = sent.content
+    sizes = len(sent.drop), len(content.salt), len(content.root)
+    if sizes != (DROP_ID_SIZE, crypto.HASH_SIZE, crypto.HASH_SIZE):
+        raise RemoteProtocolError("A drop is malformed.")
+    if not 0 < content.sealed_size < 1 << 63:
+        raise RemoteProtocolError("A drop has an impossible size.")
 
 
 def _note(filled: bytes) -> DropNote:
@@ -167,7 +182,8 @@ def _note(filled: bytes) -> DropNote:
     return note
 
 
-def _parts(name: str) -> tuple[str, ...]:
+def received_parts(name: str) -> tuple[str, ...]:
+    """Return the parts of a name in a note; `RemoteProtocolError` for an invalid name."""
     # Here the server sent the bad name; the person who runs the command did not type it.
     try:
         parts = drop_parts(name)

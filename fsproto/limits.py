@@ -145,6 +145,29 @@ MAX_PUBLIC_LINK_TICKET = 64
 PUBLIC_LINK_TICKET_S = 24 * 3600
 """Seconds for which the ticket of a download is valid."""
 
+MAX_REQUEST_DESCRIPTION = 8192
+"""Bytes of the sealed description of a request link."""
+MAX_REQUEST_NOTE = 1000
+"""Characters of the owner's note in a request link."""
+MAX_REQUEST_RECORD = 8192
+"""Bytes of the owner's sealed record of a request link."""
+MAX_REQUEST_FILES = (1 << 31) - 1
+"""Largest number of files that a request link can permit."""
+MAX_REQUESTS_BYTES = 32 << 20
+"""Records of all request links of a user, in a listing."""
+MAX_REQUESTS_NAMED = 1000
+"""Request links in one `removerequests`."""
+MAX_REQUEST_WRAPPED = 2048
+"""Bytes of the sealed secret of a drop that an uploader sends."""
+MAX_REQUEST_DROP_NOTE = 4096
+"""Bytes of the sealed note of a drop that an uploader sends."""
+MAX_REQUEST_TICKET = 64
+"""Bytes of the ticket of an upload through a request link."""
+REQUEST_TICKET_S = 24 * 3600
+"""Seconds for which the ticket of an upload is valid; a new one is given for the asking."""
+MAX_REQUEST_SEGMENTS = 8
+"""Segments in the body of one HTTP request."""
+
 OTP_DIGITS = range(6, 9)
 """Digits of a one-time password."""
 OTP_PERIODS_S = range(15, 121)

@@ -11,6 +11,8 @@ DropId = NewType("DropId", bytes)
 """16 random bytes that name a drop."""
 LinkId = NewType("LinkId", bytes)
 """16 bytes that name a public link; derived from its secret."""
+RequestId = NewType("RequestId", bytes)
+"""16 bytes that name a request link; derived from its secret."""
 NodeKey = NewType("NodeKey", bytes)
 """32 random bytes; a folder's opens its children, a file's its metadata."""
 FileKey = NewType("FileKey", bytes)

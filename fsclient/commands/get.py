@@ -21,7 +21,7 @@ from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fsclient.transfer.resume import ResumeMarker
 from fsclient.transfer.run import TransferRun
-from fsproto.links.url import is_url
+from fsproto.links.url_grammar import is_url
 
 EXAMPLES = """\b
 Examples:

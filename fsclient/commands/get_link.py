@@ -13,7 +13,8 @@ from fsclient.transfer.report.progress import Progress
 from fskit.text import binary_size_text, count_text, size_text, time_column
 from fsproto.errors import UsageError
 from fsproto.links.description import Description
-from fsproto.links.url import is_url, parse_url
+from fsproto.links.url import parse_url
+from fsproto.links.url_grammar import is_url
 from fsproto.sealed.manifest import NodeKind
 
 

@@ -20,7 +20,7 @@ from fsclient.tree.contents import FolderContents
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
 from fsclient.ui import is_terminal
-from fsproto.links.url import is_url
+from fsproto.links.url_grammar import is_url
 from fsproto.types import NodeId
 
 EXAMPLES = """\b

@@ -27,8 +27,10 @@ from fsproto.limits import (
 )
 from fsproto.links.description import seal_description
 from fsproto.links.record import LinkRecord, open_record, seal_record
-from fsproto.links.secret import LINK_ID_SIZE, LinkSecret
-from fsproto.links.url import LinkUrl, check_base
+from fsproto.links.secret import LinkSecret
+from fsproto.links.url import LinkUrl
+from fsproto.links.url_grammar import check_base
+from fsproto.links.url_secret import LINK_ID_SIZE
 from fsproto.messages.base import Done
 from fsproto.messages.links import (
     AddToLink,

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from fsd.settings.kinds import OfText, text
 from fsproto.errors import UsageError
-from fsproto.links.url import check_base
+from fsproto.links.url_grammar import check_base
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError, RemoteProtocolError, SignatureError
-from fsproto.names import clean_user
+from fsproto.names import clean_user, is_user
 from fsproto.packing import Record, unpack
 from fsproto.ranges import Uint63, Version
 from fsproto.signed import Signed, open_signed, payload_hash, sign
@@ -66,14 +66,41 @@ def verify_bundle(signed: Signed, user: str) -> VerifiedBundle:
     body = open_signed(signed, Bundle, labels.SIGN_BUNDLE, claimed.ed25519)
     if body.user != user:
         raise SignatureError("The public keys belong to another user than the requested one.")
+    _check_usable(body)
+    return VerifiedBundle(body, signed)
+
+
+class NamedBundle(Value, frozen=True):
+    """A bundle that a trusted hash names, as that of a request link; made by `named_bundle`."""
+
+    body: Bundle
+    hash: Hash
+
+
+def named_bundle(payload: bytes, named: Hash) -> NamedBundle:
+    """Check that a payload is the bundle with this hash, and that its keys are usable.
+
+    `IntegrityError` for another one. No signature is needed: the hash stands for the whole payload.
+    """
+    if not crypto.equal(payload_hash(labels.HASH_BUNDLE, payload), named):
+        raise IntegrityError("The server sent other public keys than the URL names.")
+    body = unpack(payload, Bundle)
+    _check_usable(body)
+    return NamedBundle(body, named)
+
+
+def _check_usable(body: Bundle) -> None:
+    if not is_user(body.user):
+        raise RemoteProtocolError("A bundle of public keys has an invalid user name.")
     if body.format != FORMAT or len(body.kem) != crypto.KEM_PUBLIC_SIZE or body.version < 1:
         raise RemoteProtocolError("A bundle of public keys is malformed.")
     try:
         crypto.check_rsa(body.rsa)
         crypto.check_kem(body.kem)
     except crypto.CryptoError as error:
-        raise RemoteProtocolError(f"The public keys of '{user}' are not usable: {error}.") from None
-    return VerifiedBundle(body, signed)
+        raise RemoteProtocolError(
+            f"The public keys of '{body.user}' are not usable: {error}."
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from fsproto.errors import RemoteProtocolError
 from fsproto.limits import RSA_CIPHERTEXT
 
 if TYPE_CHECKING:
-    from fsproto.keys.identity import Identity, VerifiedBundle
+    from fsproto.keys.identity import Identity, NamedBundle, VerifiedBundle
     from fsproto.types import Random
 
 OVERHEAD = RSA_CIPHERTEXT + crypto.KEM_CIPHERTEXT_SIZE + crypto.TAG_SIZE
@@ -25,8 +25,8 @@ OVERHEAD = RSA_CIPHERTEXT + crypto.KEM_CIPHERTEXT_SIZE + crypto.TAG_SIZE
 _NONCE = bytes(crypto.NONCE_SIZE)
 
 
-def seal_to(to: VerifiedBundle, info: bytes, what: bytes, random: Random) -> bytes:
-    """Seal a short secret to a person whose bundle was verified.
+def seal_to(to: VerifiedBundle | NamedBundle, info: bytes, what: bytes, random: Random) -> bytes:
+    """Seal a short secret to a person whose bundle was verified, or named by a trusted hash.
 
     `info` binds it to its purpose and starts with a label of its own. Raises `RemoteProtocolError`
     if the bundle has unusable public keys.

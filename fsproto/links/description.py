@@ -3,9 +3,7 @@
     sealed = commitment 32 ‖ AES-256-GCM(key, twelve zero bytes, u32 length ‖ packed ‖ zeros,
              associated data = "fs/2 public link description" ‖ link id)
 
-Why the nonce may be zero: the key follows from the secret of the link, and a client draws a new
-secret for each description. The commitment keeps anybody from making one sealed description that
-opens differently under two keys.
+`url_secret` says why the nonce may be zero, and what the commitment is for.
 """
 
 from __future__ import annotations
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
     from fsproto.links.secret import LinkKeys
 
-_NONCE = bytes(crypto.NONCE_SIZE)
 _NODE_SIZE = 16
 
 
@@ -103,24 +100,19 @@ def seal_description(keys: LinkKeys, body: Description) -> bytes:
     """
     if max(len(body.files), len(body.folders)) > MAX_PUBLIC_LINK_FILES:
         raise _too_large()
-    sealed = crypto.Aead(keys.key).seal(
-        _NONCE, fill(pack(body), LONG), labels.PUBLIC_LINK + keys.link
-    )
-    if len(keys.commitment) + len(sealed) > MAX_PUBLIC_LINK_DESCRIPTION:
+    sealed = keys.seal(fill(pack(body), LONG), labels.PUBLIC_LINK + keys.link)
+    if len(sealed) > MAX_PUBLIC_LINK_DESCRIPTION:
         raise _too_large()
-    return keys.commitment + sealed
+    return sealed
 
 
 def open_description(keys: LinkKeys, sealed: bytes) -> OpenedDescription:
     """Open and check the description of a link; `SecurityError` if it is not that of this link."""
     if len(sealed) > MAX_PUBLIC_LINK_DESCRIPTION:
         raise RemoteProtocolError("The server sent a description of the link that is too long.")
-    commitment, rest = sealed[: crypto.KEY_SIZE], sealed[crypto.KEY_SIZE :]
     try:
-        if not crypto.equal(commitment, keys.commitment):
-            raise crypto.CryptoError("another key")
-        filled = crypto.Aead(keys.key).open(_NONCE, rest, labels.PUBLIC_LINK + keys.link)
-    except (crypto.CryptoError, ValueError):
+        filled = keys.open(sealed, labels.PUBLIC_LINK + keys.link)
+    except crypto.CryptoError:
         raise IntegrityError(
             "The server sent something else than what this link was made for."
         ) from None

@@ -8,7 +8,7 @@ import msgspec
 
 from fsproto.errors import FsError, InternalError, LoginRefused, RemoteProtocolError
 from fsproto.limits import MAX_CONTROL
-from fsproto.messages import account, drops, files, history, keylog, links, shares
+from fsproto.messages import account, drops, files, history, keylog, links, requests, shares
 from fsproto.messages.base import Done, Failure, Message, Refused
 from fsproto.packing import decoder_of
 
@@ -27,6 +27,7 @@ __all__ = [
     "history",
     "keylog",
     "links",
+    "requests",
     "shares",
 ]
 
@@ -106,6 +107,11 @@ MESSAGES: tuple[type[Message], ...] = (
     links.GetLinks,
     links.Links,
     links.RemoveLinks,
+    requests.MakeRequest,
+    requests.RequestMade,
+    requests.GetRequests,
+    requests.Requests,
+    requests.RemoveRequests,
 )
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Any] | None = None

@@ -204,7 +204,7 @@ def junk_drops() -> Iterator[Message]:
 
     def part(count: int) -> Message:
         drops = [
-            Drop(DropId(os.urandom(16)), h32, bytes(1500), bytes(500), content)
+            Drop(DropId(os.urandom(16)), h32, bytes(1500), bytes(500), content, None)
             for _ in range(count)
         ]
         return Drops(drops, more=True)

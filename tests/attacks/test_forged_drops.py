@@ -39,7 +39,7 @@ def forged(
     note = replaced(DropNote(name, 6, 0, 1, "", "", "192.0.2.9"), **changes)
     sealed = seal_note(keys.note_key, drop_id, content, note, random)
     wrapped = wrap_drop(drop_id, secret, bundle, random)
-    return Drop(drop_id, Hash(bundle.hash), wrapped, sealed, content), blob
+    return Drop(drop_id, Hash(bundle.hash), wrapped, sealed, content, None), blob
 
 
 class Makes(Lie):

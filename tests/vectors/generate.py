@@ -23,6 +23,7 @@ from tests.vectors.makers import (
     links,
     moves,
     people,
+    requests,
     shares,
     signers,
     signing,
@@ -32,7 +33,7 @@ from tests.vectors.makers import (
 
 MAKERS = (
     *(channel, content, folders, keys, shares, signing, carried, drops),
-    *(versions, people, strict, moves, signers, links),
+    *(versions, people, strict, moves, signers, links, requests),
 )
 ABOUT = {
     "keys": "RSA-3072 private keys that the other vectors name.",
@@ -73,6 +74,11 @@ ABOUT = {
     "publiclink": "Public links: keys and sealed descriptions.",
     "linkrecord": "The owner's sealed records of public links.",
     "linkurl": "URLs of public links, as programs pass them on.",
+    "requestlink": "Request links: keys and sealed descriptions.",
+    "requestrecord": "The owner's sealed records of request links.",
+    "requesturl": "URLs of request links, as programs pass them on.",
+    "requestdrop": "Drops that uploaders seal to the owner of a request link.",
+    "requestupload": "Bodies of HTTP requests and answers of uploads.",
     "signers": "Whose signature counts in a folder.",
 }
 

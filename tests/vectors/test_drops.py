@@ -25,6 +25,7 @@ def _open(vector: Vector) -> OpenedDrop:
         octets(vector, "wrapped"),
         octets(vector, "note"),
         from_json(DropContent, vector["content"]),
+        None,
     )
     return open_drop(drop, person(vector["to"]))
 

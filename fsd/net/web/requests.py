@@ -12,8 +12,8 @@ import h11
 from fsd.services.links.receiver import Shown
 from fsproto.crypto import HASH_SIZE
 from fsproto.limits import MAX_PUBLIC_LINK_TICKET
-from fsproto.links.secret import ACCESS_SIZE, LINK_ID_SIZE, PROOF_SIZE
 from fsproto.links.url import PAGE
+from fsproto.links.url_secret import ACCESS_SIZE, LINK_ID_SIZE, PROOF_SIZE
 from fsproto.types import LinkId, Root
 from fsproto.values import Value
 

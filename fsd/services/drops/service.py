@@ -300,4 +300,4 @@ class DropService:
 
 def _drop(row: Row, blob: models.Blob) -> Drop:
     content = DropContent(Salt(blob.salt), Root(blob.root), blob.size)
-    return Drop(DropId(row.id), Hash(row.bundle_hash), row.wrapped, row.note, content)
+    return Drop(DropId(row.id), Hash(row.bundle_hash), row.wrapped, row.note, content, None)

@@ -30,7 +30,7 @@ from fsproto.limits import (
     MAX_PUBLIC_LINK_DOWNLOADS,
     MAX_PUBLIC_LINK_FILES,
 )
-from fsproto.links.secret import LINK_ID_SIZE
+from fsproto.links.url_secret import LINK_ID_SIZE
 from fsproto.messages.base import Done
 from fsproto.messages.links import AddToLink, LinkMade, LinkPart, Links, MakeLink, OwnLink
 from fsproto.sealed.manifest import NodeKind

@@ -26,7 +26,8 @@ from fsd.store.repos import penalties, users
 from fsproto import crypto
 from fsproto.errors import NotFoundError
 from fsproto.limits import PUBLIC_LINK_TICKET_S
-from fsproto.links.secret import ACCESS_SIZE, PROOF_SIZE, access_hash, proof_hash
+from fsproto.links.secret import LABELS
+from fsproto.links.url_secret import ACCESS_SIZE, PROOF_SIZE, access_hash, proof_hash
 from fsproto.types import LinkId, Root
 from fsproto.values import Value
 
@@ -152,8 +153,10 @@ class LinkReceivers:
     def _why_not(self, db: Db, link: LinkId, row: PublicLink | None, proof: bytes) -> str:
         """Return the reason to refuse; empty if there is none. Count wrong passwords."""
         access, rest = proof[:ACCESS_SIZE], proof[ACCESS_SIZE:]
-        with_url = row is not None and crypto.equal(access_hash(link, access), row.access_hash)
-        right = row is not None and crypto.equal(proof_hash(link, rest), row.proof_hash)
+        with_url = row is not None and crypto.equal(
+            access_hash(LABELS, link, access), row.access_hash
+        )
+        right = row is not None and crypto.equal(proof_hash(LABELS, link, rest), row.proof_hash)
         if row is None or len(proof) != ACCESS_SIZE + PROOF_SIZE:
             return "no such link"
         if not with_url:

@@ -27,8 +27,15 @@ KINDS = {
         "NODE_METADATA_KEY",
         "NODE_FORMER_KEY",
         "NODE_PUBLIC_LINK_KEY",
+        "NODE_REQUEST_KEY",
     },
-    "derived from secrets": {"CHANNEL_SECRET", "WRAP", "DROP_WRAP"},
+    "derived from secrets": {
+        "CHANNEL_SECRET",
+        "WRAP",
+        "DROP_WRAP",
+        "REQUEST_DROP_WRAP",
+        "REQUEST_DROP_KEYS",
+    },
     "keys of a drop": {"DROP_FILE_KEY", "DROP_NOTE_KEY"},
     "derived from the secret of a public link": {
         "PUBLIC_LINK_ID",
@@ -37,6 +44,15 @@ KINDS = {
         "PUBLIC_LINK_PASSWORD",
         "PUBLIC_LINK_PROOF",
         "PUBLIC_LINK_KEY",
+    },
+    "derived from the secret of a request link": {
+        "REQUEST_ID",
+        "REQUEST_ACCESS",
+        "REQUEST_SALT",
+        "REQUEST_PASSWORD",
+        "REQUEST_PROOF",
+        "REQUEST_KEY",
+        "REQUEST_MARK",
     },
     "derived from a file key": {
         "CONTENT",
@@ -56,6 +72,9 @@ KINDS = {
         "SERVER_OTP_SECRET",
         "PUBLIC_LINK",
         "PUBLIC_LINK_RECORD",
+        "REQUEST",
+        "REQUEST_RECORD",
+        "REQUEST_DROP_NOTE",
     },
     "derived from an identity": {"JOURNAL", "SYNC_STATE"},
     "derived from a public bundle": {"SAFETY_NUMBER"},
@@ -66,6 +85,7 @@ KINDS = {
         "SERVER_AUDIT_ARCHIVE",
         "SERVER_RECOVERY_CODE",
         "SERVER_LINK_TICKETS",
+        "SERVER_REQUEST_TICKETS",
     },
 }
 """Labels by kind of input; within a kind, labels must not be confused."""

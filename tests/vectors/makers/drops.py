@@ -49,12 +49,12 @@ def _drops(kept: Kept) -> list[Vector]:
     sealed = seal_note(keys.note_key, ID, content, NOTE, Seeded("drop note"))
 
     def opens(wrapped: bytes) -> bool:
-        return bool(open_drop(Drop(ID, alice.bundle.hash, wrapped, sealed, content), alice))
+        return bool(open_drop(Drop(ID, alice.bundle.hash, wrapped, sealed, content, None), alice))
 
     wrapped = kept.get("drop", "drop", "wrapped", good=opens) or wrap_drop(
         ID, SECRET, alice.bundle, Seeded("drop wrap")
     )
-    drop = Drop(ID, alice.bundle.hash, wrapped, sealed, content)
+    drop = Drop(ID, alice.bundle.hash, wrapped, sealed, content, None)
 
     def vector(name: str, made: Drop, error: type[FsError] | None, **fields: object) -> Vector:
         return {

@@ -44,7 +44,7 @@ KEYS = DropKeys.of(SECRET)
 def made(note: DropNote = NOTE, drop: DropId = ID, content: DropContent = CONTENT) -> Drop:
     wrapped = wrap_drop(drop, SECRET, ALICE.bundle, Seeded("wrap"))
     sealed = seal_note(KEYS.note_key, drop, content, note, Seeded("note"))
-    return Drop(drop, ALICE.bundle.hash, wrapped, sealed, content)
+    return Drop(drop, ALICE.bundle.hash, wrapped, sealed, content, None)
 
 
 def test_a_drop_opens_for_whom_it_is():

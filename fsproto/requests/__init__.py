@@ -1,0 +1,1 @@
+"""Request links: a URL with which people without an account send files to its owner."""
