@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PATIENCE_S = 60.0
 _WITHOUT_PICKER = "delete globalThis.showSaveFilePicker"
 """No program can answer the dialogue of the file picker; without it, files go to the downloads."""
+ELSEWHERE = "files.test"
+"""A name of this machine for which browsers demand HTTPS, unlike `localhost`."""
 _FIELD, _BUTTON = "input", "button"
 
 
@@ -29,7 +31,7 @@ def started(folder: Path) -> WebDriver:
     options = ChromeOptions()
     options.binary_location = program
     arguments = ("--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}")
-    for argument in arguments:
+    for argument in (*arguments, f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1"):
         options.add_argument(argument)
     made = Chrome(options=options, service=ChromeService(driver))
     made.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": _WITHOUT_PICKER})
@@ -58,9 +60,13 @@ class Page:
 
     def wait_for(self, text: str) -> None:
         """Wait until a text is shown."""
+        self.wait_for_any(text)
+
+    def wait_for_any(self, *texts: str) -> None:
+        """Wait until one of the texts is shown."""
         deadline = time.monotonic() + PATIENCE_S
-        while text not in (shown := self.shown):
-            assert time.monotonic() < deadline, (text, shown)
+        while not any(text in (shown := self.shown) for text in texts):
+            assert time.monotonic() < deadline, (texts, shown)
 
     def type(self, text: str) -> None:
         """Fill in the only field, and press the button."""

@@ -34,6 +34,7 @@ class CuttingProxy:
         self.address = Address(*self._listener.getsockname()[:2])
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
         self.connections = 0
         self.passed = {To.SERVER: 0, To.CLIENT: 0}
         """Bytes, over all connections."""
@@ -46,6 +47,10 @@ class CuttingProxy:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        with self._lock:
+            for one in self._open:  # a browser keeps connections for later
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(timeout=30)
 
@@ -71,12 +76,16 @@ class CuttingProxy:
 
     def _join(self, client: socket.socket, server: socket.socket, cut: Cut | None) -> None:
         """Pass everything on in both directions, and close both sockets at the end."""
+        with self._lock:
+            self._open |= {client, server}
         down = threading.Thread(target=self._pump, args=(To.CLIENT, server, client, cut))
         down.start()
         self._pump(To.SERVER, client, server, cut)
         down.join()
-        client.close()
-        server.close()
+        with self._lock:
+            self._open -= {client, server}
+            client.close()
+            server.close()
 
     def _pump(self, to: To, source: socket.socket, sink: socket.socket, cut: Cut | None) -> None:
         left = cut.after if cut is not None and cut.to is to else None
