@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, suppress
 from fsclient.connection.retry import Timeouts
 from fsclient.profile import AccountFacts
 from fsclient.session.connector import Connector, login_signature
-from fsclient.session.last_seen import RESTORED, last_seen, tell_losses
+from fsclient.session.last_seen import RESTORED, last_seen, tell_losses, tell_older_memory
 from fsclient.session.notices import tell
 from fsclient.session.one_login import one_login
 from fsclient.session.otp import CodeSource
@@ -222,11 +222,13 @@ class SessionOpener:
     ) -> Session:
         with ExitStack() as undo:
             place = None if self._compares else self._profile.memory
-            tell_losses(place, self._profile.people, self.connector.warn)
+            lost = tell_losses(place, self._profile.people, self.connector.warn)
             memory = undo.enter_context(closing(SeenVersions(place)))
             people = undo.enter_context(
                 closing(KeyDirectory(self._profile.people, identity, self.connector.warn))
             )
+            if place is not None:
+                tell_older_memory(memory, people, self.connector.warn, lost=lost)
             mark, known = memory.mark(), people.known()
             connection = undo.enter_context(self.connector.connect(facts.link))
             signature = login_signature(identity, labels.SIGN_LOGIN, connection.channel_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fsclient.connection.connection import ServerConnection
 from fsclient.connection.retry import NoRetry
 from fsclient.profile import AccountFacts
+from fsclient.session.last_seen import note_memory
 from fsclient.tree.context import TreeContext
 from fsclient.tree.tree import Tree
 from fsclient.trust.key_directory import KeyDirectory
@@ -68,5 +69,6 @@ class Session:
     def close(self) -> None:
         """Close the connection and the files of the profile."""
         self.connection.close()
+        note_memory(self.memory, self.people)
         self.memory.close()
         self.people.close()

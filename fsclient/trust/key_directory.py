@@ -240,6 +240,18 @@ class KeyDirectory(KeyLogReader):
         """Note that a notice of the server is shown; False if it was shown here before."""
         return self._store.note_told(kind, at_ms)
 
+    def memory_at(self) -> int:
+        """Return the mark of the memory of seen versions at the end of the last session, or 0."""
+        return self._store.memory_at()
+
+    def note_memory(self, at: int) -> None:
+        """Note the mark of the memory at the end of a session."""
+        self._store.note_memory(at)
+
+    def reset_memory(self, at: int) -> None:
+        """Note the mark of a memory that has replaced the one that was noted."""
+        self._store.reset_memory(at)
+
     def is_current(self, user: str, ed25519: bytes) -> bool:
         """Return whether an identity key is a person's, or was and was replaced by themselves."""
         now = self.log.now(user)

@@ -5,6 +5,7 @@
     pins  for each person whose keys were used here: which, and whether they were compared
     shown for each person the keys whose safety number was shown last, to be compared
     told  for each kind of notice from the server the last that was shown
+    memory how far the memory of seen versions had come at the end of the last session
 
 One SQLite file a profile, so that several commands at once agree. What is read of the log is put
 into a table of this process's own (`unproved`, in a temporary file) until a signed head proves it.
@@ -53,6 +54,12 @@ CREATE TABLE IF NOT EXISTS renewed (
     only INTEGER PRIMARY KEY CHECK (only = 1), entries INTEGER NOT NULL
 );
 """
+_MEMORY = """
+CREATE TABLE IF NOT EXISTS memory (
+    only INTEGER PRIMARY KEY CHECK (only = 1), at INTEGER NOT NULL
+)
+"""
+"""Not in the schema: files that were made before this table existed get it when they are opened."""
 
 _LogRow = tuple[int, str, bytes, bytes, bytes]
 _ROOT = "SELECT root FROM main.log WHERE at = ?"
@@ -82,6 +89,10 @@ class PinStore(LocalDatabase):
     format = 1
     holds = "which remembers other people's keys"
     without_it = "Deleting it means to compare everybody's keys again."
+
+    def _make_tables(self) -> None:
+        super()._make_tables()
+        self._db.execute(_MEMORY)
 
     def head(self) -> Signed | None:
         """Return the newest head."""
@@ -244,6 +255,22 @@ class PinStore(LocalDatabase):
         """Note whose words are shown."""
         with self._translated():
             self._db.execute("INSERT OR REPLACE INTO shown VALUES (?, ?)", (user, bundle))
+
+    def memory_at(self) -> int:
+        """Return the mark of the memory of seen versions at the end of the last session, or 0."""
+        rows = self._ask("SELECT at FROM memory", ())
+        return rows[0][0] if rows else 0
+
+    def note_memory(self, at: int) -> None:
+        """Note a mark of the memory, unless another command has noted a later one."""
+        self._ask(
+            "INSERT INTO memory VALUES (1, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)",
+            (at,),
+        )
+
+    def reset_memory(self, at: int) -> None:
+        """Note the mark of a memory that has replaced the one that was noted."""
+        self._ask("INSERT OR REPLACE INTO memory VALUES (1, ?)", (at,))
 
     def note_told(self, kind: str, at_ms: int) -> bool:
         """Note that a notice of the server is shown; False if it was shown here before.

@@ -44,6 +44,11 @@ class LocalDatabase:
             with profile_errors(path):
                 path.chmod(0o600)
 
+    @property
+    def kept(self) -> bool:
+        """Whether there is a file; without one, everything is lost at the end."""
+        return self._path is not None
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()

@@ -284,3 +284,30 @@ def test_a_lost_memory_is_reported_once(team: World, server: HostileServer) -> N
     again = team.alice.run("ls", "reports")
     again.succeeds()
     assert again.err == ""
+
+
+def test_an_older_copy_of_the_memory_is_reported_once(team: World, server: HostileServer) -> None:
+    memory = team.alice.profile / "memory.db"
+    team.alice.run("ls", "reports").succeeds()
+    assert not list(team.alice.profile.glob("memory.db-*"))
+    older = memory.read_bytes()
+    team.alice.run("mkdir", "reports/new").succeeds()
+    memory.write_bytes(older)
+    ran = team.alice.run("ls", "reports")
+    ran.succeeds()
+    assert "is older than its last use" in ran.err
+    again = team.alice.run("ls", "reports")
+    again.succeeds()
+    assert again.err == ""
+
+
+def test_a_comparison_with_the_server_is_not_taken_for_the_memory(
+    team: World, server: HostileServer
+) -> None:
+    """`doctor` reads the tree with a memory of its own, which knows more and is not kept."""
+    team.alice.forget()
+    team.alice.run("doctor").succeeds()
+    team.alice.run("doctor").succeeds()
+    ran = team.alice.run("ls", "/")
+    ran.succeeds()
+    assert "older" not in ran.err

@@ -27,6 +27,7 @@ from fsclient.cli import run as run_client
 from fsclient.connection.retry import Timeouts
 from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
+from fsclient.trust.pins import PinStore
 from fsclient.trust.seen import SeenVersions
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.local import LocalBlobs
@@ -195,6 +196,8 @@ class Person:
         path = self.profile / "memory.db"
         path.unlink()
         SeenVersions(path).close()
+        with closing(PinStore(self.profile / "people.db")) as people:
+            people.reset_memory(0)  # the client does not notice the loss
 
     @contextlib.contextmanager
     def session(self) -> Iterator[Session]:
