@@ -30,6 +30,7 @@ from tests.support.servers import WEB, RunningServer
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
 
+    from tests.support.object_store import ObjectStore
     from tests.support.postgres import Cluster
     from tests.support.world import World
 
@@ -248,6 +249,24 @@ def postgres() -> Iterator[Cluster]:
         raise
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
+    """A real object store, one per worker; skips the test if this machine has none."""
+    from tests.support.object_store import object_store
+
+    with object_store(tmp_path_factory.mktemp("weed")) as store:
+        yield store
+
+
+@pytest.fixture
+def store_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the key of the object store into the environment."""
+    from tests.support.object_store import KEY
+
+    for name, value in KEY.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def doctor(admin: Admin) -> int:
 
 
 def _look(admin: Admin) -> Iterator[CheckResult]:
-    from fsadmin.health import database, home, system
+    from fsadmin.health import blobs, database, home, system
     from fsadmin.health.report import bad, fine
     from fsd.factory import find_database
     from fskit.clock import now_ms
@@ -62,9 +62,7 @@ def _look(admin: Admin) -> Iterator[CheckResult]:
         yield from home.permissions(place)
         yield from home.keys(place, now_ms())
         yield from home.disk(place)
-        if settings.blobs.store:
-            admin.blobs()
-            yield fine("blobs", f"The object store {settings.blobs.store} can be used.")
+        yield from blobs.blobs(settings.blobs, admin.blobs)
         yield from home.backup(place, now_ms())
         with closing(find_database(place, url)) as used:
             yield from database.database(place, used, now_ms())

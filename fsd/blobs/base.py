@@ -97,8 +97,11 @@ class BlobStore(Protocol):
     def unfinished(self, place: str) -> BlobReader | None:
         """Return a reader of a blob that is being written; None if the store cannot read it."""
 
-    def open(self, place: str) -> BlobReader:
-        """Open a blob; `BlobMissingError`, perhaps only from its first read, if it is missing."""
+    def open(self, place: str, size: int | None = None) -> BlobReader:
+        """Open a blob; `BlobMissingError`, perhaps only from its first read, if it is missing.
+
+        `size`, if it is known, lets a store notice that it returns something else.
+        """
 
     def size(self, place: str) -> int | None:
         """Return the size of a blob; None if there is none."""

@@ -65,7 +65,7 @@ class LocalBlobs:
             except FileNotFoundError:
                 return None
 
-    def open(self, place: str) -> FileIO:
+    def open(self, place: str, size: int | None = None) -> FileIO:
         """Open a blob; `BlobMissingError` if there is none."""
         with explained():
             try:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,8 @@ _CONNECT_S, _READ_S = 5, 30
 _TRIES = 4
 _CONNECTIONS = 64
 _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Forbidden"}
+_SKEW_S = 15 * 60 - 5
+"""Stores refuse requests of clocks that differ more."""
 _MISSING = {"404", "NoSuchBucket", "NotFound"}
 _ELSEWHERE = {"301", "400", "PermanentRedirect", "AuthorizationHeaderMalformed"}
 
@@ -48,8 +52,10 @@ def check_store(store: BlobStore, server: str) -> None:
     if not isinstance(store, S3Blobs):
         return
     with _setting(store):
-        store.client.head_bucket(Bucket=store.bucket)
+        # Unlike HEAD, this is answered with the reason if it fails.
+        store.client.list_objects_v2(Bucket=store.bucket, Prefix=store.prefix, MaxKeys=1)
         _check_versions(store)
+        _check_lock(store)
         _check_marker(store, server)
 
 
@@ -65,20 +71,52 @@ def _check_versions(store: S3Blobs) -> None:
         )
 
 
-def _check_marker(store: S3Blobs, server: str) -> None:
-    marker: dict[str, Any] = {"Bucket": store.bucket, "Key": store.prefix + MARKER}
+def _check_lock(store: S3Blobs) -> None:
     try:
-        store.client.put_object(**marker, Body=server.encode(), IfNoneMatch="*")
-    except S3ObjectError.of_client() as error:
-        if code_of(error) not in {"PreconditionFailed", "412"}:
-            raise
-    found = store.client.get_object(**marker)["Body"].read(1024)
+        answer = store.client.get_object_lock_configuration(Bucket=store.bucket)
+    except S3ObjectError.of_client():
+        return  # without a lock, the answer of most stores is an error
+    lock = answer.get("ObjectLockConfiguration", {})
+    if lock.get("ObjectLockEnabled") == "Enabled" and lock.get("Rule"):
+        raise BadSettingError(
+            f"The bucket {store.bucket} has an object lock, so fsd could delete nothing.",
+            hint="Remove its default retention, or name another bucket in blobs.store.",
+        )
+
+
+def _check_marker(store: S3Blobs, server: str) -> None:
+    """Compare the marker with the server's name; store it if there is none.
+
+    It is read before and after, because there are stores that ignore the condition.
+    """
+    marker: dict[str, Any] = {"Bucket": store.bucket, "Key": store.prefix + MARKER}
+    found = _marker(store)
+    if found is None:
+        try:
+            store.client.put_object(**marker, Body=server.encode(), IfNoneMatch="*")
+        except S3ObjectError.of_client() as error:
+            if code_of(error) not in {"PreconditionFailed", "412"}:
+                raise
+        found = _marker(store)
+    if found is None:
+        raise BadSettingError(f"The bucket {store.bucket} does not keep what is stored there.")
     if found != server.encode():
         where = f"s3://{store.bucket}/{store.prefix}"
         raise BadSettingError(
             f"Another server stores its files in {where}.",
             hint="Name another prefix in blobs.store.",
         )
+
+
+def _marker(store: S3Blobs) -> bytes | None:
+    try:
+        answer = store.client.get_object(Bucket=store.bucket, Key=store.prefix + MARKER)
+    except S3ObjectError.of_client() as error:
+        if code_of(error) in {"NoSuchKey", "404", "NotFound"}:
+            return None
+        raise
+    found: bytes = answer["Body"].read(1024)
+    return found
 
 
 @contextmanager
@@ -102,13 +140,13 @@ def _setting(store: S3Blobs) -> Iterator[None]:
 
 def _wrong(store: S3Blobs, error: Exception, code: str) -> BadSettingError:
     headers = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPHeaders", {})
-    region = headers.get("x-amz-bucket-region", "")
+    region = headers.get("x-amz-bucket-region", "") or _field(error, "Region")
     if code in _MISSING:
         return BadSettingError(
             f"The object store at {_endpoint(store)} has no bucket {store.bucket}.",
             hint="Create it, or correct blobs.store.",
         )
-    if code == "RequestTimeTooSkewed":
+    if code == "RequestTimeTooSkewed" or (code in _REFUSED and _is_off(headers.get("date", ""))):
         return BadSettingError(
             "The clock of this machine differs from that of the object store.",
             hint="Set the clock; the store refuses requests that are 15 minutes off.",
@@ -125,6 +163,19 @@ def _wrong(store: S3Blobs, error: Exception, code: str) -> BadSettingError:
             "list, get, put and delete objects, and abort uploads.",
         )
     return BadSettingError(f"The bucket {store.bucket} cannot be used: {code}.")
+
+
+def _field(error: Exception, name: str) -> str:
+    return str(getattr(error, "response", {}).get("Error", {}).get(name, ""))
+
+
+def _is_off(date: str) -> bool:
+    """Return whether a store whose answer has this date refuses requests of this machine."""
+    try:
+        theirs = parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return False
+    return abs(theirs - time.time()) > _SKEW_S
 
 
 def _endpoint(store: S3Blobs) -> str:

@@ -14,14 +14,17 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from fsd.blobs.base import BlobMissingError, StoredBlob, UploadGoneError
-from fsd.blobs.local import LOST, PLACE, SCRATCH_IN_MEMORY
-from fsd.blobs.s3_errors import S3ObjectError, code_of, explained
+from fsd.blobs.base import BlobReader, StoredBlob, UploadGoneError
+from fsd.blobs.local import PLACE, SCRATCH_IN_MEMORY
+from fsd.blobs.read_ahead import ReadAhead
+from fsd.blobs.s3_errors import S3ObjectError, code_of, explained, field_of
+from fsd.blobs.s3_reader import S3Reader
 from fsproto.errors import FsError, IntegrityError, InternalError, OutOfSpaceError
 from fsproto.limits import SEGMENT_SIZE
 
@@ -36,8 +39,8 @@ SMALL_PARTS = 1000
 """So many parts have `PART_BYTES`; the following ones are larger."""
 MOST_PARTS = 10_000
 _DELETED_AT_ONCE = 1000
-_TRIES = 4
-"""How often a download is tried again without a further byte."""
+_AHEAD_AT_ONCE = 16
+"""Downloads that read ahead at the same time; the others read when they need the bytes."""
 
 
 class S3Blobs:
@@ -61,6 +64,10 @@ class S3Blobs:
         """The client, which is made at its first use."""
         return self._connect()
 
+    @cached_property
+    def _threads(self) -> Executor:
+        return ThreadPoolExecutor(_AHEAD_AT_ONCE, thread_name_prefix="fsd-ahead")
+
     def write(self, place: str, remote_id: str = "", offset: int = 0, parts: int = 0) -> S3Writer:
         """Start to write a blob, or continue after its first `parts` parts."""
         return S3Writer(self, place, remote_id, parts)
@@ -68,9 +75,10 @@ class S3Blobs:
     def unfinished(self, place: str) -> None:
         """Return None: a store shows the bytes of an object only when it is complete."""
 
-    def open(self, place: str) -> S3Reader:
+    def open(self, place: str, size: int | None = None) -> BlobReader:
         """Return a reader of a blob; its first read raises `BlobMissingError` if it is missing."""
-        return S3Reader(self, place)
+        reader = S3Reader(lambda: self.client, self.bucket, self.key(place), size)
+        return ReadAhead(reader, self._threads)
 
     def abort(self, places: Iterable[str]) -> None:
         """Abort the unfinished uploads at places; the garbage collection repeats it."""
@@ -133,7 +141,7 @@ class S3Blobs:
                 if code_of(error) in {"404", "NoSuchKey", "NotFound"}:
                     return None
                 raise
-        return int(answer["ContentLength"])
+            return int(field_of(answer, "ContentLength"))
 
     def move_out(self, place: str, path: Path) -> None:
         """Download a blob to a new file, then delete it; a missing blob is not an error."""
@@ -201,7 +209,8 @@ class S3Writer:
         client = self._store.client
         with self._lost_upload():
             if not self.remote_id:
-                self.remote_id = client.create_multipart_upload(**self._key)["UploadId"]
+                answer = client.create_multipart_upload(**self._key)
+                self.remote_id = field_of(answer, "UploadId")
             self._parts += 1
             answer = client.upload_part(
                 **self._key,
@@ -210,8 +219,9 @@ class S3Writer:
                 Body=self._part,
                 ContentMD5=_md5(self._part),
             )
+            tag = field_of(answer, "ETag")
         self._part = bytearray()
-        return str(answer["ETag"])
+        return str(tag)
 
     def finish(self, tags: Sequence[str], size: int) -> None:
         """Make the object complete, and look whether the store has all of it."""
@@ -261,73 +271,6 @@ class S3Writer:
     def close(self) -> None:
         """Release the memory; ended parts stay in the store."""
         self._part = bytearray()
-
-
-class S3Reader:
-    """A reader of one object: one request from a byte on, repeated where it breaks off."""
-
-    def __init__(self, store: S3Blobs, place: str) -> None:
-        """Take the store; asks for nothing yet."""
-        self._store = store
-        self._key = {"Bucket": store.bucket, "Key": store.key(place)}
-        self._at = 0
-        self._end: int | None = None
-        """The size of the object, once it is known."""
-        self._tag = ""
-        self._body: Any = None
-
-    def seek(self, to: int) -> None:
-        """Continue reading at byte `to`."""
-        self.close()
-        self._at = to
-
-    def readinto(self, room: memoryview, /) -> int:
-        """Fill `room` with the next bytes, or a part of it; 0 only at the end."""
-        for tried in range(_TRIES):
-            if self._end is not None and self._at >= self._end:
-                return 0
-            try:
-                with explained():
-                    body = self._opened()
-                    data = body.read(len(room)) if body is not None else b""
-            except InternalError:
-                self.close()
-                if tried + 1 == _TRIES:
-                    raise
-                continue
-            if data:
-                room[: len(data)] = data
-                self._at += len(data)
-                return len(data)
-            self.close()  # the body ended early, if this is not the end
-        if self._end is not None and self._at >= self._end:
-            return 0
-        raise IntegrityError("The server has lost a part of this file.")
-
-    def _opened(self) -> Any:  # noqa: ANN401 - boto3 has no types
-        if self._body is not None:
-            return self._body
-        same = {"IfMatch": self._tag} if self._tag else {}
-        try:
-            answer = self._store.client.get_object(**self._key, Range=f"bytes={self._at}-", **same)
-        except S3ObjectError.of_client() as error:
-            code = code_of(error)
-            if code in {"NoSuchKey", "404", "NotFound", "PreconditionFailed", "412"}:
-                raise BlobMissingError(LOST) from None
-            if code in {"InvalidRange", "416"}:
-                self._end = self._at
-                return None
-            raise
-        self._tag = answer["ETag"]
-        self._end = self._at + int(answer["ContentLength"])
-        self._body = answer["Body"]
-        return self._body
-
-    def close(self) -> None:
-        """End the request."""
-        body, self._body = self._body, None
-        if body is not None:
-            body.close()
 
 
 def _md5(data: bytes | bytearray) -> str:

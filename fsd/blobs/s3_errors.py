@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from fsd.blobs.base import StoreUnavailableError
 from fsproto.errors import OutOfSpaceError
@@ -29,15 +30,24 @@ class S3ObjectError:
     def of_transport() -> tuple[type[Exception], ...]:
         """Return the classes of errors of the connection and of the credentials."""
         from botocore.exceptions import BotoCoreError, HTTPClientError
+        from botocore.parsers import ResponseParserError
         from urllib3.exceptions import HTTPError
 
-        return BotoCoreError, HTTPClientError, HTTPError, OSError
+        return BotoCoreError, HTTPClientError, ResponseParserError, HTTPError, OSError
 
 
 def code_of(error: Exception) -> str:
     """Return the store's code of an error, for example `NoSuchKey` or `404`."""
     response = getattr(error, "response", {})
     return str(response.get("Error", {}).get("Code", ""))
+
+
+def field_of(answer: dict[str, Any], name: str) -> Any:  # noqa: ANN401 - boto3 has no types
+    """Return a field of an answer; `StoreUnavailableError` if it is missing."""
+    found = answer.get(name)
+    if found in (None, ""):
+        raise StoreUnavailableError(f"The object store of the server answers without {name}.")
+    return found
 
 
 @contextmanager

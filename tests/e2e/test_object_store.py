@@ -14,7 +14,7 @@ from fsproto.limits import SEGMENT_SIZE
 from tests.support.client_processes import Client
 from tests.support.fixed_keys import stretch
 from tests.support.nodes import Balancer
-from tests.support.object_store import KEY, ObjectStore, object_store
+from tests.support.object_store import ObjectStore
 from tests.support.servers import NotReadyError, RunningServer, run
 from tests.support.sqlite_files import opened
 from tests.support.world import until
@@ -24,16 +24,7 @@ SMALLER = stretch("smaller in a bucket", 300_000)
 BAD_SETTING = 2
 
 
-@pytest.fixture(scope="session")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    with object_store(tmp_path_factory.mktemp("weed")) as store:
-        yield store
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEY.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("store_key")
 
 
 @pytest.fixture

@@ -11,11 +11,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from fsd.blobs import opening
+from fsd.blobs.s3 import S3Blobs
 from fsd.policies import BlobPolicy
 from tests.support.servers import ROOT
 
@@ -42,6 +45,18 @@ class ObjectStore:
         return [
             word for name, value in options.items() for word in ("--set", f"blobs.{name}={value}")
         ]
+
+
+def opened(policy: BlobPolicy, folder: Path) -> S3Blobs:
+    """Open a store; the client of boto3 is that of earlier tests, as it takes long to make one."""
+    bucket, _, prefix = policy.store.removeprefix("s3://").partition("/")
+    client = _client(replace(policy, store=""))
+    return S3Blobs(lambda: client, bucket, f"{prefix}/", folder / "staging")
+
+
+@cache
+def _client(policy: BlobPolicy) -> object:
+    return opening._client(policy)
 
 
 @contextmanager

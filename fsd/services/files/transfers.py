@@ -202,7 +202,7 @@ class TransferService:
             if blob.data is not None:
                 return io.BytesIO(blob.data), blob.size
             place, size = blob.place or "", blob.size
-        return self._blobs.open(place), size
+        return self._blobs.open(place, size), size
 
     def fetch(self, who: Principal, contents: list[Content]) -> Iterator[Fetched]:
         """Yield small blobs in the requested order; None for a blob that no longer exists."""

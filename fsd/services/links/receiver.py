@@ -91,7 +91,7 @@ class LinkReceivers:
             if blob.data is not None:
                 return io.BytesIO(blob.data), blob.size
             place, size = blob.place or "", blob.size
-        return self._blobs.open(place), size
+        return self._blobs.open(place, size), size
 
     def still_open(self, link: LinkId) -> bool:
         """Return whether a link has neither expired nor been removed, whatever its count is."""

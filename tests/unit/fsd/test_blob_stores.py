@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,32 +18,21 @@ from fsd.blobs.stream import BlobStream
 from fsd.policies import BlobPolicy
 from fsproto.errors import BadSettingError, FsError, IntegrityError
 from fsproto.limits import SEGMENT_SIZE
+from tests.support import object_store
 from tests.support.fixed_keys import stretch
-from tests.support.object_store import KEY, ObjectStore, object_store
+from tests.support.object_store import KEY, ObjectStore
 from tests.support.services import Clock, Services
 
 SMALL = stretch("small", 100_000)
 LARGE = stretch("large", 2 * PART_BYTES + SEGMENT_SIZE + 77)
 
 
-@pytest.fixture(scope="session")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectStore]:
-    with object_store(tmp_path_factory.mktemp("weed")) as store:
-        yield store
-
-
-@pytest.fixture
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in KEY.items():
-        monkeypatch.setenv(name, value)
-
-
 @pytest.fixture(params=["local", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, _key: None) -> BlobStore:
+def store(request: pytest.FixtureRequest, tmp_path: Path, store_key: None) -> BlobStore:
     if request.param == "local":
         return LocalBlobs(tmp_path / "blobs")
     bucket: ObjectStore = request.getfixturevalue("bucket")
-    return open_store(tmp_path / "blobs", bucket.policy(os.urandom(8).hex()))
+    return object_store.opened(bucket.policy(os.urandom(8).hex()), tmp_path / "blobs")
 
 
 @pytest.fixture
@@ -182,7 +171,7 @@ def test_a_place_that_no_blob_can_have_is_refused(store, wrong) -> None:
 
 
 @pytest.fixture
-def opened(bucket: ObjectStore, tmp_path: Path, _key: None) -> Callable[..., S3Blobs]:
+def opened(bucket: ObjectStore, tmp_path: Path, store_key: None) -> Callable[..., S3Blobs]:
     def opened(policy: BlobPolicy | None = None) -> S3Blobs:
         store = open_store(tmp_path / "blobs", policy or bucket.policy(os.urandom(8).hex()))
         assert isinstance(store, S3Blobs)
