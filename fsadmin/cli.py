@@ -17,6 +17,7 @@ from fsadmin.commands import (
     groups,
     hooks,
     keys,
+    migrate,
     nodes,
     users,
 )
@@ -112,6 +113,8 @@ for _command in (
     backups.backup,
     backups.restore,
     nodes.nodes,
+    migrate.migrate_database,
+    migrate.migrate_blobs,
     hooks.hooks,
     check.check,
     doctor,

@@ -162,6 +162,22 @@ RESULTS: dict[str, Fields] = {
         "home": "the new data directory; not with `--test`",
         "rows": "number of database rows; not with `--test`",
     },
+    "migrate-blobs": {
+        "store": "the store that has all blobs now",
+        "fallback": "the store that they were copied from",
+        "blobs": "number of blobs that are in the store now",
+        "copied": "number of blobs that this run copied",
+        "copied_bytes": "their bytes",
+        "missing": "blobs that are in neither store",
+        "damaged": "blobs that are damaged, which were not copied",
+    },
+    "migrate-database": {
+        "database": "the new database, without its password",
+        "rows": "number of rows that were copied",
+        "tables": "the tables, by name",
+        "tables.*.rows": "number of rows",
+        "tables.*.sum": "the sum of the SHA-256 hashes of all rows, in hex",
+    },
     "check": {
         "blobs": "number of blobs (contents larger than 64 KiB)",
         "bytes": "their bytes",

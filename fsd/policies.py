@@ -97,6 +97,10 @@ class PersonPolicy:
     """Requests that are worked on, or whose answers the client has not read yet."""
 
 
+LOCAL_BLOBS = "local"
+"""The name of the folder in the data directory as a second store."""
+
+
 @dataclass(frozen=True)
 class BlobPolicy:
     """Where blobs are stored: in the data directory, or in a bucket of an object store."""
@@ -107,6 +111,10 @@ class BlobPolicy:
     """URL of the object store; empty: that of Amazon."""
     region: str = ""
     """Region of the bucket; empty: as the environment says."""
+    fallback: str = ""
+    """A second store, for blobs that are not in the first one: `local` or `s3://BUCKET/PREFIX`."""
+    fallback_endpoint: str = ""
+    fallback_region: str = ""
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class _Restoring:
                 "home.",
             )
         with closing(Database(self._place or self._home.database_url)) as db:
-            with _emptied_if_it_fails(db, head.revision):
+            with emptied_if_it_fails(db, head.revision):
                 end = self._put_members(members, db)
                 if end is None or self._blobs != head.blobs:
                     raise _incomplete()
@@ -227,7 +227,7 @@ class _Restoring:
 
 
 @contextmanager
-def _emptied_if_it_fails(database: Database, revision: str) -> Iterator[None]:
+def emptied_if_it_fails(database: Database, revision: str) -> Iterator[None]:
     """Bring an empty database to a revision; take everything away again if the block raises."""
     with database.connect() as connection:
         _check_empty(connection)
@@ -243,7 +243,7 @@ def _check_empty(connection: Connection) -> None:
     found = set(inspect(connection).get_table_names()) - {"alembic_version"}
     if found:
         raise ConflictError(
-            "The database has tables already; nothing was restored.",
+            "The database has tables already; nothing was changed.",
             hint="Create a new database for it.",
         )
 

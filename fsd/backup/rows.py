@@ -6,7 +6,7 @@ revision is put back at that one and upgraded then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -41,7 +41,7 @@ must not come back to life with it; nor uploads that will not go on, with what t
 and the places of their blobs, nor events that hooks may have received since."""
 _PIECE = 1 << 20
 """About how many bytes of rows are packed together."""
-_ROWS_AT_ONCE = 500
+ROWS_AT_ONCE = 500
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
@@ -51,20 +51,20 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     rows: list[list[Any]]
 
 
-def tables(connection: Connection) -> list[Table]:
-    """Return the tables in an order in which rows can be put back."""
+def tables(connection: Connection, without: Container[str] = LEFT_OUT) -> list[Table]:
+    """Return the tables, except some, in an order in which rows can be put back."""
     metadata = MetaData()
     metadata.reflect(connection)
-    return [table for table in metadata.sorted_tables if table.name not in LEFT_OUT]
+    return [table for table in metadata.sorted_tables if table.name not in without]
 
 
-def dump(connection: Connection) -> Iterator[tuple[str, bytes]]:
+def dump(connection: Connection, without: Container[str] = LEFT_OUT) -> Iterator[tuple[str, bytes]]:
     """Yield the rows of every table in pieces, each with its table's name."""
     encode = msgspec.msgpack.Encoder().encode
-    for table in tables(connection):
+    for table in tables(connection, without):
         columns = [str(column.name) for column in table.columns]
         ask = select(table).order_by(*table.primary_key.columns)
-        found = connection.execute(ask, execution_options={"yield_per": _ROWS_AT_ONCE})
+        found = connection.execute(ask, execution_options={"yield_per": ROWS_AT_ONCE})
         piece: list[list[Any]] = []
         size = 0
         for row in found:
@@ -77,12 +77,12 @@ def dump(connection: Connection) -> Iterator[tuple[str, bytes]]:
             yield table.name, encode(Piece(columns, piece))
 
 
-def fill(connection: Connection) -> Callable[[str, bytes], int]:
+def fill(connection: Connection, without: Container[str] = LEFT_OUT) -> Callable[[str, bytes], int]:
     """Return a function that restores a piece and returns its number of rows.
 
     `IntegrityError` for rows that do not fit this database.
     """
-    known = {table.name: table for table in tables(connection)}
+    known = {table.name: table for table in tables(connection, without)}
     for table in reversed(known.values()):  # the initial rows of a new database
         connection.execute(delete(table))
 
@@ -90,8 +90,8 @@ def fill(connection: Connection) -> Callable[[str, bytes], int]:
         try:
             piece = msgspec.msgpack.decode(data, type=Piece)
             rows = [dict(zip(piece.columns, row, strict=True)) for row in piece.rows]
-            for start in range(0, len(rows), _ROWS_AT_ONCE):
-                connection.execute(insert(known[name]), rows[start : start + _ROWS_AT_ONCE])
+            for start in range(0, len(rows), ROWS_AT_ONCE):
+                connection.execute(insert(known[name]), rows[start : start + ROWS_AT_ONCE])
         except (
             msgspec.MsgspecError,
             KeyError,
@@ -110,7 +110,7 @@ def fill(connection: Connection) -> Callable[[str, bytes], int]:
 # --- the highest numbers given so far, which must not be given again
 
 
-def numbers(connection: Connection) -> dict[str, int]:
+def numbers(connection: Connection, without: Container[str] = LEFT_OUT) -> dict[str, int]:
     """Return the last assigned number of each table that numbers its rows."""
     if connection.dialect.name == "sqlite":
         if not connection.execute(
@@ -118,9 +118,9 @@ def numbers(connection: Connection) -> dict[str, int]:
         ).first():
             return {}
         found = connection.execute(text("SELECT name, seq FROM sqlite_sequence"))
-        return {name: number for name, number in found if name not in LEFT_OUT}
+        return {name: number for name, number in found if name not in without}
     last: dict[str, int] = {}
-    for table in tables(connection):
+    for table in tables(connection, without):
         sequence = _sequence(connection, table)
         if sequence is not None:
             number, called = connection.execute(
@@ -130,9 +130,11 @@ def numbers(connection: Connection) -> dict[str, int]:
     return last
 
 
-def go_on_from(connection: Connection, last: dict[str, int]) -> None:
+def go_on_from(
+    connection: Connection, last: dict[str, int], without: Container[str] = LEFT_OUT
+) -> None:
     """Make each table continue its row numbers after these."""
-    for table in tables(connection):
+    for table in tables(connection, without):
         number = last.get(table.name, 0)
         if "id" in table.c and table.c.id.type.python_type is int:
             highest = connection.scalar(select(func.max(table.c.id)))

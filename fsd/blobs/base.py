@@ -87,6 +87,8 @@ class BlobStore(Protocol):
 
     delete_after_s: float
     """Seconds that readers may still need a blob after its row is deleted."""
+    orphan_after_s: float
+    """Age in seconds from which a check reports a blob that no row names."""
 
     def write(self, place: str, remote_id: str = "", offset: int = 0, parts: int = 0) -> BlobWriter:
         """Start to write a blob, or continue after its first `parts` parts, at byte `offset`.

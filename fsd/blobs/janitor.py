@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 
 STAGED_S = 24 * 3600.0
 """Seconds that an upload may wait for its commit, or for its remaining data."""
-ORPHAN_S = 3600.0
-"""Time after which a check reports a stored blob that no row names."""
 ABANDONED_S = 7 * 24 * 3600.0
 """Time after which staged data is deleted that the database may not name, of earlier releases."""
 USED_OTP_S = 24 * 3600.0

@@ -37,6 +37,7 @@ class LocalBlobs:
 
     delete_after_s = 0.0
     """An open file stays readable after its deletion."""
+    orphan_after_s = 3600.0
 
     def __init__(self, folder: Path) -> None:
         """Take the folder; makes it and its staging room if need be."""

@@ -14,7 +14,8 @@ from fsd.blobs.base import BlobStore
 from fsd.blobs.local import LocalBlobs
 from fsd.blobs.s3 import S3Blobs
 from fsd.blobs.s3_errors import S3ObjectError, code_of
-from fsd.policies import BlobPolicy
+from fsd.blobs.two_stores import TwoStores
+from fsd.policies import LOCAL_BLOBS, BlobPolicy
 from fsproto.errors import BadSettingError
 
 MARKER = "fsd.server"
@@ -34,6 +35,20 @@ def open_store(folder: Path, policy: BlobPolicy) -> BlobStore:
 
     `folder` has the blobs if there is no object store, and files without a name otherwise.
     """
+    first = _open(folder, policy)
+    if not policy.fallback:
+        return first
+    named = "" if policy.fallback == LOCAL_BLOBS else policy.fallback
+    if named.rstrip("/") == policy.store.rstrip("/"):
+        raise BadSettingError(
+            "blobs.fallback names the same store as blobs.store.",
+            hint="Clear blobs.fallback, or name the store with the other contents.",
+        )
+    other = BlobPolicy(named, policy.fallback_endpoint, policy.fallback_region)
+    return TwoStores(first, _open(folder, other))
+
+
+def _open(folder: Path, policy: BlobPolicy) -> BlobStore:
     if not policy.store:
         return LocalBlobs(folder)
     bucket, _, prefix = policy.store.removeprefix("s3://").partition("/")
@@ -49,6 +64,10 @@ def check_store(store: BlobStore, server: str) -> None:
     `server` names the server: nodes with one database have one name. `BadSettingError` says what
     is wrong; then nothing was changed. A local folder needs no check.
     """
+    if isinstance(store, TwoStores):
+        check_store(store.first, server)
+        check_store(store.second, server)
+        return
     if not isinstance(store, S3Blobs):
         return
     with _setting(store):

@@ -47,6 +47,8 @@ class S3Blobs:
     """A blob store in one bucket, under a prefix that no other server uses."""
 
     delete_after_s = DELETE_AFTER_S
+    orphan_after_s = 7 * 24 * 3600.0
+    """The store has a clock of its own, and may receive a request late."""
 
     def __init__(self, connect: Callable[[], Any], bucket: str, prefix: str, scratch: Path) -> None:
         """Take what makes a client of boto3, and a local folder for files without a name.
@@ -69,7 +71,12 @@ class S3Blobs:
         return ThreadPoolExecutor(_AHEAD_AT_ONCE, thread_name_prefix="fsd-ahead")
 
     def write(self, place: str, remote_id: str = "", offset: int = 0, parts: int = 0) -> S3Writer:
-        """Start to write a blob, or continue after its first `parts` parts."""
+        """Start to write a blob, or continue after its first `parts` parts.
+
+        `UploadGoneError` if they are those of another kind of store.
+        """
+        if parts and not remote_id:
+            raise UploadGoneError("The object store has lost this upload.")
         return S3Writer(self, place, remote_id, parts)
 
     def unfinished(self, place: str) -> None:

@@ -16,7 +16,6 @@ from sqlalchemy.orm import aliased
 
 from fsd.blobs.base import BlobMissingError, StoreUnavailableError
 from fsd.blobs.check import StoredBytes, root_of
-from fsd.blobs.janitor import ORPHAN_S
 from fsd.check.findings import Finding, FindingKind
 from fsd.services.files import tree_pages
 from fsd.store.drop_models import Drop
@@ -113,7 +112,7 @@ class Scan:
     def _orphans(self) -> Iterator[Finding]:
         lying: list[str] = []
         for blob in self._blobs.walk():
-            if blob.age_s >= ORPHAN_S:
+            if blob.age_s >= self._blobs.orphan_after_s:
                 lying.append(blob.place)
             if len(lying) == _SOME:
                 yield from self._unknown(lying)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from fsd.policies import LOCAL_BLOBS
 from fsd.settings.kinds import OfText, text
 
 BUCKET_URL = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._-]+)*)/?")
@@ -26,6 +27,17 @@ class BucketUrl(OfText):
         if word and not (BUCKET_URL.fullmatch(word) and len(word) <= _LONGEST):
             raise ValueError("no bucket")
         return word
+
+
+@dataclass(frozen=True)
+class FallbackStore(BucketUrl):
+    """A second store: a bucket, or the folder in the data directory."""
+
+    allowed: str = 'empty, "local", or a bucket and a prefix like "s3://backups/fs"'
+
+    def read(self, raw: object) -> str:
+        """Take a URL or a word."""
+        return LOCAL_BLOBS if raw == LOCAL_BLOBS else super().read(raw)
 
 
 @dataclass(frozen=True)

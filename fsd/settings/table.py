@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsd.audit.events import AuditEvent
-from fsd.settings.blob_kinds import BucketUrl, EndpointUrl, Region
+from fsd.settings.blob_kinds import BucketUrl, EndpointUrl, FallbackStore, Region
 from fsd.settings.hook_kinds import Command, WebhookUrl, Words
 from fsd.settings.kinds import (
     AtMost,
@@ -120,6 +120,9 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("blobs.store", "blobs.store", BucketUrl(), "Where contents above 64 KiB are stored: a folder of the data directory, or a bucket of an S3-compatible object store, under a prefix that no other server uses. `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or the other ways of the AWS tools, give access."),
     Setting("blobs.endpoint", "blobs.endpoint", EndpointUrl(), "URL of the object store. Empty: that of Amazon S3."),
     Setting("blobs.region", "blobs.region", Region(), "Region of the bucket. Empty: the region that the environment names, or `us-east-1`."),
+    Setting("blobs.fallback", "blobs.fallback", FallbackStore(), "A second store, while contents are moved to `blobs.store` or a part of the servers uses another one: contents that are not in `blobs.store` are read from here. `local` is the folder of the data directory. Empty: none."),
+    Setting("blobs.fallback_endpoint", "blobs.fallback_endpoint", EndpointUrl(), "Like `blobs.endpoint`, for `blobs.fallback`."),
+    Setting("blobs.fallback_region", "blobs.fallback_region", Region(), "Like `blobs.region`, for `blobs.fallback`."),
 
     Setting("upload.active", "uploads.active", Whole(1, 10_000), "Uploads per user at the same time, over all connections."),
     Setting("upload.suspended", "uploads.suspended", Whole(0, 10_000), "Interrupted uploads per user that are kept for resuming; above the limit, the oldest are deleted."),

@@ -122,3 +122,52 @@ def test_what_is_no_bucket_is_a_wrong_setting(tmp_path, wrong) -> None:
     assert done.returncode == BAD_SETTING
     assert "blobs.store" in done.stderr
     assert not (tmp_path / "fsd").exists()
+
+
+def set_stores(server: RunningServer, **settings: str) -> RunningServer:
+    """Restart a server with these settings of its stores."""
+    server.stop()
+    lines = [f'{name} = "{value}"' for name, value in settings.items()]
+    (server.home / "fsd.toml").write_text("\n".join(["[blobs]", *lines]))
+    return server.restart()
+
+
+def moved(server: RunningServer) -> dict[str, object]:
+    done = server.admin("migrate-blobs", "--json")
+    assert done.returncode == 0, done.stderr
+    told: dict[str, object] = json.loads(done.stdout)
+    return told
+
+
+def test_a_server_moves_to_a_bucket_and_back(bucket, tmp_path) -> None:
+    policy = bucket.policy(os.urandom(6).hex())
+    endpoint = policy.endpoint
+    with RunningServer.start(tmp_path / "fsd") as local:
+        alice = Client(local, "alice", tmp_path / "alice").enrol()
+        alice.quick("put", alice.write("large", LARGE)).ok()
+    refused = local.admin("migrate-blobs")
+    assert (refused.returncode, "no second store" in refused.stderr) == (BAD_SETTING, True)
+
+    with set_stores(local, store=policy.store, endpoint=endpoint, fallback="local") as both:
+        assert alice.cat("large") == LARGE
+        alice.quick("put", alice.write("later", SMALLER)).ok()
+        assert len(local_files(both)) == 1
+        told = moved(both)
+        assert (told["blobs"], told["copied"]) == (2, 1)
+        assert moved(both)["copied"] == 0
+        backup = both.admin("check")
+        assert backup.returncode == 0, backup.stderr
+
+    with set_stores(both, store=policy.store, endpoint=endpoint) as there:
+        for path in local_files(there):
+            path.unlink()
+        assert (alice.cat("large"), alice.cat("later")) == (LARGE, SMALLER)
+
+    fallback = {"fallback": policy.store, "fallback_endpoint": endpoint}
+    with set_stores(there, **fallback) as back:
+        assert moved(back)["copied"] == 2
+
+    with set_stores(back) as again:
+        assert (alice.cat("large"), alice.cat("later")) == (LARGE, SMALLER)
+        assert again.admin("check").returncode == 0
+        assert "Traceback" not in again.log

@@ -68,7 +68,9 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
     names = ["master.port", "volume.port", "filer.port", "admin.port"]
     names += [f"{name}.grpc" for name in (*names, "s3.port")]
     ports = [f"-{name}={port}" for name, port in zip(names, others, strict=True)]
-    flags = ["-webdav=false", "-admin.ui=false", "-master.telemetry=false", "-s3.port.iceberg=0"]
+    # Left to its own, each store on this machine would listen on the same ports.
+    flags = ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    flags += ["-master.telemetry=false"]
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(
             [

@@ -25,6 +25,23 @@ class HeldBlob(NamedTuple):
     size: int
 
 
+class PlacedBlob(NamedTuple):
+    """The row of a blob that the blob store has."""
+
+    root: bytes
+    salt: bytes
+    size: int
+    place: str
+
+
+def placed_after(db: Db, root: bytes, most: int) -> list[PlacedBlob]:
+    """Return some blobs of the blob store, in the order of their roots, after a root."""
+    columns = (Blob.root, Blob.salt, Blob.size, Blob.place)
+    wanted = select(*columns).where(Blob.root > root, Blob.place.is_not(None))
+    rows = db.execute(wanted.order_by(Blob.root).limit(most))
+    return [PlacedBlob(root, salt, size, place or "") for root, salt, size, place in rows]
+
+
 def get(db: Db, root: bytes) -> Blob | None:
     """Return one blob's row, without its bytes."""
     return db.get(Blob, root)
