@@ -121,7 +121,7 @@ def is_steady(pid: int) -> bool:
     return abs(memory_mib(pid) - before) < 0.25
 
 
-@pytest.mark.cases(2)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_waits_for_slow_clients_is_not_held_in_memory(world: World, attack: Attack) -> None:
     options = {

@@ -23,7 +23,7 @@ from tests.conftest import TIER
 from tests.support.team_gateway import GatewayDevice
 from tests.support.world import Person, World
 
-RUNS, LINES = {"test": (1, 8), "soak": (30, 60)}[TIER]
+RUNS, LINES = {"test": (1, 5), "soak": (30, 60)}[TIER]
 CALM = {2, 5, 6, 8}
 """The exit statuses that changes of others may cause: what a command names is gone, or taken."""
 QUICKLY = 0.5

@@ -17,6 +17,7 @@ from fsproto.limits import MAX_WATCH_S, MAX_WATCHED
 from fsproto.messages.account import EndSessions, GetStatus, Status
 from fsproto.messages.base import Done
 from fsproto.messages.files import Changed, States, Watch
+from fsproto.names import parse_path
 from fsproto.types import NodeId
 from tests.support.hostile_server import HostileServer, Rewrites
 from tests.support.world import WITHIN_S, Person, World, until
@@ -115,11 +116,12 @@ def test_a_watch_sees_what_another_server_on_the_database_does(
 def test_a_connection_remembers_only_some_folders(world: World, liar: HostileServer) -> None:
     folders = [f"f{number}" for number in range(MAX_WATCHED)]
     world.alice.run("mkdir", *folders).succeeds()
+    with world.alice.session() as session:
+        nodes = [session.tree.find(parse_path(folder)).keyed.node for folder in folders]
     with watching(world.alice, "reports") as watcher:
         assert not watcher.changed(0)
-        for folder in folders:
-            found = Watch(world.alice.find(folder).keyed.node, LONG)
-            assert watcher.connection.call(found, Changed).changed
+        for node in nodes:
+            assert watcher.connection.call(Watch(node, LONG), Changed).changed
         assert watcher.changed(LONG)
 
 

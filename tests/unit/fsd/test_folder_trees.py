@@ -18,13 +18,13 @@ from tests.support.writers import Writer
 
 pytestmark = pytest.mark.both_databases
 
-FILES = 40
+FILES = 24
 
 
 @pytest.fixture(autouse=True)
 def _small_folders_have_pages(monkeypatch):
-    monkeypatch.setattr(folder_trees, "MOST_BUILT", 16)
-    monkeypatch.setattr(folder_trees, "_LEAST_IN_PAGES", 8)
+    monkeypatch.setattr(folder_trees, "MOST_BUILT", 12)
+    monkeypatch.setattr(folder_trees, "_LEAST_IN_PAGES", 6)
 
 
 @pytest.fixture
