@@ -13,13 +13,13 @@ from collections.abc import Callable
 from fsclient.trust import safety_number
 from fsd.backup import encrypt
 from fsproto.keys import passphrase
-from fsproto.links import secret
+from fsproto.links import url_secret
 
 _LOWEST = {"_PASSES": 1, "_LANES": 1, "_MEMORY_KIB": 8}
 
 
 def use(setattr_: Callable[[object, str, object], None] = setattr) -> None:
     """Let this process derive keys at the lowest cost; a `MonkeyPatch` can undo it."""
-    for module in (passphrase, safety_number, encrypt, secret):
+    for module in (passphrase, safety_number, encrypt, url_secret):
         for name, value in _LOWEST.items():
             setattr_(module, name, value)
