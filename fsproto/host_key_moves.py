@@ -3,11 +3,14 @@
     Move      = [payload, RSA-PSS-SHA256(old key, "fs/2 host key move" ‖ payload) 384]
     payload   = packed [format 1, old key's SPKI, SHA-256 of the new key's SPKI 32, time_ms]
 
-A client that sees an unexpected host key opens a separate connection. Its first message there asks
-for the chain of statements from the expected key to the current one:
+A client that sees an unexpected host key opens another connection. Its first message there asks for
+the chain of statements from the expected key to the one that the server shows on that connection:
 
     question  = "FSP1" ‖ u16 version ‖ "moved" ‖ SHA-256 of the expected key's SPKI 32
     answer    = "FSP1" ‖ u16 version ‖ packed [[Move, …]], at most 8
+
+A server that is about to change its host key, or whose other nodes have changed it already, holds
+both keys. It shows the expected key if it holds it; the chain is empty then. The handshake follows.
 
 Nothing here is secret, and the client trusts only the signatures: the first must be by the expected
 key, each further one by the key that the previous one names. A holder of a former key can therefore
@@ -96,12 +99,17 @@ def is_question(message: bytes) -> bool:
     )
 
 
+def expected_in(asked: bytes) -> bytes:
+    """Return the hash in a question: that of the expected key's SPKI."""
+    return asked[-crypto.HASH_SIZE :]
+
+
 def answer(asked: bytes, moves: Sequence[Move], current_spki: bytes) -> bytes:
     """Return the answer: the statements from the key in the question to the current one.
 
     The list is empty if there is no such chain, or if it is too long.
     """
-    return _START + pack(Moves(_path(asked[-crypto.HASH_SIZE :], moves, current_spki)))
+    return _START + pack(Moves(_path(expected_in(asked), moves, current_spki)))
 
 
 def _path(expected: bytes, moves: Sequence[Move], current_spki: bytes) -> list[Move]:

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from msgspec.structs import replace
+
 from fsclient.connection.line import line_to
 from fsclient.connection.parked import ParkedAnswers, number_of
 from fsclient.connection.refusals import error_of
 from fsclient.connection.retry import Timeouts
+from fsproto import crypto, host_key_moves
 from fsproto.errors import (
     ConnectionLost,
     FsError,
@@ -21,7 +24,7 @@ from fsproto.errors import (
     RemoteProtocolError,
     Unreachable,
 )
-from fsproto.limits import MAX_RECORD
+from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.link import EnrollLink
 from fsproto.messages import Failure, Message
 from fsproto.wire.connection import (
@@ -36,10 +39,12 @@ from fsproto.wire.connection import (
 )
 from fsproto.wire.frames import SMALL, FrameBuffers
 from fsproto.wire.handshake import ClientHandshake
+from fsproto.wire.records import LENGTH
 
 if TYPE_CHECKING:
     from fsclient.connection.bandwidth import Bandwidth, LimitedSocket
     from fsclient.connection.proxy_command import ProxyCommand
+    from fsproto.host_key_moves import Statement
 
 M = TypeVar("M", bound=Message)
 
@@ -54,8 +59,12 @@ class ServerConnection:
         *,
         after: int = 0,
         via: str | None = None,
+        asks: bool = False,
     ) -> None:
         """Connect and exchange keys up to where a first message can be sent.
+
+        With `asks`, ask first who vouches for another host key than the pinned one, and expect that
+        key, if any.
 
         `after` is the `last_request` of the connection whose place this one takes, if there is
         one: an answer that is still awaited over that connection is lost. `via` is the command line
@@ -77,6 +86,8 @@ class ServerConnection:
         self._outgoing = FrameBuffers()
         self._plain: memoryview | None = None
         """The buffer for opening large messages."""
+        self.moved: Statement | None = None
+        """With `asks`: the last statement that leads to the host key of the link; None: none."""
         self._opened = False
         self._proxy: ProxyCommand | None = None
         with self._translated():
@@ -85,6 +96,8 @@ class ServerConnection:
             self._opened = True
         try:
             with self._translated():
+                if asks:
+                    self._ask_for_moves()
                 self._line.sendall(self._connection.start())
                 self._held = self._reply()
                 self._socket.settimeout(self._patience.silence_s)
@@ -95,6 +108,28 @@ class ServerConnection:
         except BaseException:
             self.close()
             raise
+
+    def _ask_for_moves(self) -> None:
+        """Ask who vouches for another host key, and expect the last key that is vouched for."""
+        expected = self.link.host_key
+        question = host_key_moves.question(crypto.digest_of(expected))
+        self._line.sendall(LENGTH.pack(len(question)) + question)
+        (length,) = LENGTH.unpack(self._exactly(LENGTH.size))
+        if length > MAX_HANDSHAKE_MESSAGE:
+            raise RemoteProtocolError("The server's answer about its former host key is too long.")
+        self.moved = host_key_moves.follow(self._exactly(length), expected)
+        if self.moved is not None:
+            self.link = replace(self.link, host_key=self.moved.successor)
+            self._connection = Connection(ClientHandshake(self.link.host_key, os.urandom))
+
+    def _exactly(self, size: int) -> bytes:
+        received = bytearray()
+        while len(received) < size:
+            piece = self._line.recv(size - len(received))
+            if not piece:
+                raise ConnectionLost
+            received += piece
+        return bytes(received)
 
     def __enter__(self) -> Self:
         return self

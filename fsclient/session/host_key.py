@@ -9,18 +9,12 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from fsclient.connection.connection import ServerConnection
-from fsclient.connection.line import line_to
 from fsclient.connection.retry import Timeouts
 from fskit.text import time_text
-from fsproto import crypto, host_key_moves
+from fsproto import crypto
 from fsproto.errors import FsError, HostKeyError
-from fsproto.limits import MAX_HANDSHAKE_MESSAGE
 from fsproto.link import EnrollLink
-
-_LENGTH = 4
 
 
 @dataclass(frozen=True)
@@ -52,8 +46,8 @@ def connected(
     try:
         return ServerConnection(link, patience, after=after, via=via), None
     except HostKeyError as alarm:
-        moved = successor(link, patience, via)
-        if moved is None:
+        connection = _asking(link, patience, after=after, via=via)
+        if connection is None:
             if known:
                 raise
             raise HostKeyError(  # none was known before that could have changed
@@ -62,35 +56,22 @@ def connected(
                 hint="The link may be mistyped or out of date, or an attacker is in the "
                 "middle. Nothing was sent. Compare it with what your administrator gave you.",
             ) from None
-        try:
-            connection = ServerConnection(moved.link, patience, after=after, via=via)
-        except HostKeyError:
-            raise alarm from None
     try:  # the statement is public: without the key it proves nothing
         connection.confirm()
     except BaseException:
         connection.close()
         raise
-    return connection, moved
+    moved = connection.moved
+    return connection, None if moved is None else MovedHostKey(connection.link, moved.time_ms)
 
 
-def successor(link: EnrollLink, patience: Timeouts, via: str | None = None) -> MovedHostKey | None:
-    """Ask the server for the statements of its former host keys; None if they prove nothing.
+def _asking(
+    link: EnrollLink, patience: Timeouts, *, after: int, via: str | None
+) -> ServerConnection | None:
+    """Connect again, and ask for the statements of former host keys; None if they prove nothing.
 
     It sends nothing about the user. After any error, the key counts as a wrong key.
     """
     with contextlib.suppress(FsError, OSError, crypto.CryptoError):
-        answer = _ask(link, host_key_moves.question(crypto.digest_of(link.host_key)), patience, via)
-        said = host_key_moves.follow(answer, link.host_key)
-        if said is not None:
-            return MovedHostKey(replace(link, host_key=said.successor), said.time_ms)
+        return ServerConnection(link, patience, after=after, via=via, asks=True)
     return None
-
-
-def _ask(link: EnrollLink, question: bytes, patience: Timeouts, via: str | None) -> bytes:
-    sock, proxy = line_to(link.address, patience, via)
-    with contextlib.closing(proxy or sock):
-        sock.sendall(len(question).to_bytes(_LENGTH, "big") + question)
-        with sock.makefile("rb") as file:
-            length = int.from_bytes(file.read(_LENGTH), "big")
-            return file.read(min(length, MAX_HANDSHAKE_MESSAGE))

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from fsd.auth.throttle import network_of
-from fsd.net.services import TURNS_OF_EXCHANGE, Services
+from fsd.net.services import Services
 from fsd.net.timing import until_answer
 from fsd.net.transport import Transport
 from fsd.net.used_code import UsedCode
@@ -32,7 +32,7 @@ from fsproto.errors import (
 from fsproto.limits import MAX_LOGIN
 from fsproto.messages import Message, failure, refusal
 from fsproto.messages.account import Enroll, Login, Recover
-from fsproto.wire.connection import Connection, Control, Event, Reply
+from fsproto.wire.connection import Connection, ConnectionState, Control, Event, Reply
 from fsproto.wire.frames import SMALL
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class ConnectionLogin:
         """Answer the client's two messages; networks take turns, since each costs a thread."""
         self._connection.longest = MAX_LOGIN
         network, turns = network_of(self._address), self._services.turns
-        for _ in range(TURNS_OF_EXCHANGE):  # client_hello, client_key
+        while self._connection.state is not ConnectionState.OPEN:  # at most a question, two more
             frame = await self._line.taken(await self._line.frame())
             turn = turns.queue(network)
             try:

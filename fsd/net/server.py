@@ -64,6 +64,8 @@ class NativeServer:
         self.policy = policy
         self.host_key = host_key
         self.moves = moves
+        self.other_keys: Sequence[crypto.RsaKey] = ()
+        """Host keys that are shown to clients that expect them."""
         self._pool = started_pool(_THREADS, "fsd")
         self._spare = spare
         self._people = people or LoggedIn()
@@ -101,6 +103,12 @@ class NativeServer:
         self._balancers.addresses = policy.proxies
         self._services = self._services_of(dispatcher, policy)
         self._waiting.limit(most=policy.waiting, most_of_one=policy.waiting_of_one)
+
+    def take_keys(
+        self, host_key: crypto.RsaKey, moves: Sequence[Move], others: Sequence[crypto.RsaKey]
+    ) -> None:
+        """Replace the host keys for future connections."""
+        self.other_keys, self.moves, self.host_key = others, moves, host_key
 
     def _services_of(self, dispatcher: Dispatcher, policy: ListenerPolicy) -> Services:
         return Services(
@@ -170,7 +178,7 @@ class NativeServer:
 
     def connection(self) -> Connection:
         """Return the server's end of a new connection."""
-        return Connection(ServerHandshake(self.host_key, os.urandom, self.moves))
+        return Connection(ServerHandshake(self.host_key, os.urandom, self.moves, self.other_keys))
 
     def _came_in(self, sock: socket.socket, address: str) -> None:
         self.accepted += 1

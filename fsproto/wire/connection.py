@@ -5,8 +5,8 @@ bytes that `send` and `seal_segment` return to the peer, in that order. A faster
 socket fill `room` instead; it may take a frame here and open it in another thread.
 
     state        client: what ends it                server: what ends it
-    HELLO        server_hello → CONFIRM               client_hello → KEY, or a question about
-                                                      former host keys → CLOSED
+    HELLO        server_hello → CONFIRM               client_hello → KEY, or once a question
+                                                      about former host keys → HELLO
     KEY          -                                    client_key → OPEN
     CONFIRM      server_confirm → OPEN                -
     OPEN         (records)                            (records)
@@ -302,9 +302,7 @@ class Connection:
             case ConnectionState.HELLO, ServerHandshake() as server if host_key_moves.is_question(
                 message
             ):
-                answer = server.receive_question(message)
-                self._state = ConnectionState.CLOSED  # such a connection has no other message
-                return Reply(_framed(answer))
+                return Reply(_framed(server.receive_question(message)))
             case ConnectionState.HELLO, ServerHandshake() as server:
                 answer = server.receive_hello(message)
                 self._state = ConnectionState.KEY

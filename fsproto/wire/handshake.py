@@ -131,17 +131,38 @@ class ClientHandshake:
 class ServerHandshake:
     """The server's half: `receive_hello`, then `receive_key`."""
 
-    def __init__(self, host_key: crypto.RsaKey, random: Random, moves: Sequence[Move] = ()) -> None:
-        """Take the host key, 96 random bytes in three draws, and the moves from former keys."""
+    def __init__(
+        self,
+        host_key: crypto.RsaKey,
+        random: Random,
+        moves: Sequence[Move] = (),
+        others: Sequence[crypto.RsaKey] = (),
+    ) -> None:
+        """Take the host key, 96 random bytes in three draws, and the moves from former keys.
+
+        `others` are host keys to show to clients that expect them.
+        """
         self._host_key = host_key
         self._moves = moves
+        self._others = others
+        self._was_asked = False
         self._x25519 = crypto.X25519(random(crypto.X25519_SIZE))
         self._random = random(32)
         self._decoy = random(crypto.KEY_SIZE)
 
     def receive_question(self, question: bytes) -> bytes:
-        """Return the moves from the host key that a client expects to the current one."""
+        """Return the moves from the host key that a client expects to the one that it will see.
+
+        `RemoteProtocolError` for a second question.
+        """
         _check_version(question)
+        if self._was_asked:
+            raise RemoteProtocolError("The client asked twice about former host keys.")
+        self._was_asked = True
+        expected = host_key_moves.expected_in(question)
+        for key in self._others:
+            if crypto.equal(crypto.sha256(key.public), expected):
+                self._host_key = key
         return host_key_moves.answer(question, self._moves, self._host_key.public)
 
     def receive_hello(self, hello: bytes) -> bytes:

@@ -143,6 +143,8 @@ class InTheMiddle(Tamper):
         """
         self._vouched = vouched
         self._handshake = ServerHandshake(host_key, os.urandom)
+        self._first = HELLO
+        """The number of the hello: a question may come before it."""
         if shown is not None:
             host_key.public = shown
 
@@ -150,10 +152,10 @@ class InTheMiddle(Tamper):
         """Keep the client's message, and answer it."""
         if frame.number == HELLO and host_key_moves.is_question(frame.body):
             frame.back(framed(self._vouched))
-            raise Cut
-        if frame.number == HELLO:
+            self._first += 1
+        elif frame.number == self._first:
             frame.back(framed(self._handshake.receive_hello(frame.body)))
-        elif frame.number == KEY:
+        elif frame.number == self._first + 1:
             try:
                 confirm = self._handshake.receive_key(frame.body)[0]
             except RemoteProtocolError:

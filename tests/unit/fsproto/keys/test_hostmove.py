@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from fsproto.errors import HostKeyError, RemoteProtocolError
 from fsproto.host_key_moves import Moves, answer, follow, question, sign_move, verify_move
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_HOST_KEY_MOVES
 from fsproto.packing import pack
+from fsproto.wire.handshake import ClientHandshake, ServerHandshake
 from tests.support.fixed_keys import TIME_MS, rsa_key
 
 A, B, C = rsa_key("host"), rsa_key("other-host"), rsa_key("alice")
@@ -71,6 +73,45 @@ def test_a_question_is_distinguished_from_a_hello():
     assert host_key_moves.is_question(asked(A))
     assert not host_key_moves.is_question(asked(A) + b"\0")
     assert not host_key_moves.is_question(b"FSP1\0\1" + bytes(37))
+
+
+def shaken_hands(server: ServerHandshake, expected: crypto.RsaKey) -> None:
+    """Complete a handshake with a server; `HostKeyError` if it shows another key."""
+    client = ClientHandshake(fingerprint(expected), os.urandom)
+    key, _ = client.receive_hello(server.receive_hello(client.hello))
+    client.receive_confirm(server.receive_key(key)[0])
+
+
+def test_a_server_shows_another_key_that_it_holds_to_a_client_that_expects_it():
+    server = ServerHandshake(A, os.urandom, [A_B], [B])
+    assert follow(server.receive_question(asked(B)), fingerprint(B)) is None
+    shaken_hands(server, B)
+
+
+@pytest.mark.parametrize("expected", [A, C])
+def test_a_server_shows_its_current_key_to_a_client_that_expects_no_other_one(expected):
+    server = ServerHandshake(A, os.urandom, [A_B], [B])
+    assert follow(server.receive_question(asked(expected)), fingerprint(expected)) is None
+    if expected is C:
+        with pytest.raises(HostKeyError):
+            shaken_hands(server, C)
+    else:
+        shaken_hands(server, A)
+
+
+def test_the_answer_leads_to_the_key_that_the_same_connection_shows():
+    server = ServerHandshake(C, os.urandom, [A_B, B_C], [])
+    said = follow(server.receive_question(asked(A)), fingerprint(A))
+    assert said is not None
+    assert said.successor == fingerprint(C)
+    shaken_hands(server, C)
+
+
+def test_a_second_question_on_one_connection_is_an_error():
+    server = ServerHandshake(A, os.urandom, [A_B], [B])
+    server.receive_question(asked(B))
+    with pytest.raises(RemoteProtocolError, match="asked twice"):
+        server.receive_question(asked(A))
 
 
 @pytest.mark.parametrize("text", ["", "SHA256:", "SHA256:AAAA", "SHA256:" + "!" * 43, "MD5:00"])
