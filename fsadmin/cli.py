@@ -113,6 +113,7 @@ for _command in (
     backups.backup,
     backups.restore,
     nodes.nodes,
+    nodes.node,
     migrate.migrate_database,
     migrate.migrate_blobs,
     hooks.hooks,

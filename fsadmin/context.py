@@ -129,7 +129,7 @@ class Admin(Console):
     def blobs(self) -> BlobStore:
         """Return the blob store; `BadSettingError` if it cannot be used."""
         from fsd.blobs.opening import check_store, open_store
-        from fsd.factory import server_name
+        from fsd.cluster.export import server_name
 
         store = open_store(self.home.blobs, self.checked("blobs.").blobs)
         check_store(store, server_name(self.home))
@@ -140,7 +140,7 @@ class Admin(Console):
         """Yield the database, upgraded to this version's schema."""
         from fsd import factory
 
-        database = factory.open_database(self.home, self.database_url)
+        database = factory.open_server(self.home, self.database_url)
         try:
             yield database
         finally:

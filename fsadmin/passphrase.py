@@ -16,22 +16,25 @@ VARIABLE = "FSADMIN_PASSPHRASE"
 _LONGEST = 4096
 
 
-def new(file: Path | None = None) -> str:
-    """Return a passphrase to seal with, asked for twice; `UsageError` for an empty one."""
+def new(file: Path | None = None, what: str = "backup") -> str:
+    """Return a passphrase to seal with, asked for twice; `UsageError` for an empty one.
+
+    `what` is what it seals.
+    """
     first = _given(file)
     if first is None:
-        first = _ask("Passphrase for the backup: ")
+        first = _ask(f"Passphrase for the {what}: ")
         if first and _ask("The same again: ") != first:
             raise UsageError("The two passphrases differ; nothing was done.")
     if not first:
-        raise UsageError("A backup is never made without a passphrase: all keys are in it.")
+        raise UsageError(f"The {what} needs a passphrase: all keys of the server are in it.")
     return first
 
 
-def existing(file: Path | None = None) -> str:
-    """Return the passphrase of an existing backup."""
+def existing(file: Path | None = None, what: str = "backup") -> str:
+    """Return the passphrase of an existing file of the kind `what`."""
     given = _given(file)
-    return _ask("Passphrase of the backup: ") if given is None else given
+    return _ask(f"Passphrase of the {what}: ") if given is None else given
 
 
 def _given(file: Path | None) -> str | None:

@@ -230,6 +230,15 @@ RESULTS: dict[str, Fields] = {
         "[].connections": "its open connections",
         "[].requests_a_second": "its requests a second, over the last seconds",
     },
+    "node export": {
+        "file": "the new file",
+        "database": "the URL of the database without its password",
+    },
+    "node import": {
+        "home": "the data directory",
+        "new": "false: an existing one has taken the master key",
+        "database": "the URL of the database without its password",
+    },
     "page": {
         "sha256": "the SHA-256 of the page, hex",
         "path": "the file that was written, or null",

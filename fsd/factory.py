@@ -7,6 +7,7 @@ import os
 from fsd.audit.admin import AuditAdmin
 from fsd.audit.log import AuditLog
 from fsd.blobs.opening import open_store
+from fsd.cluster.keys import ServerKeys
 from fsd.home.home import Home, HomeError
 from fsd.master_key import open_vault
 from fsd.policies import BlobPolicy, HookPolicy, LoginPolicy, QuotaPolicy
@@ -19,7 +20,6 @@ from fsd.services.login.login import LoginService
 from fsd.store import schema
 from fsd.store.engine import Database
 from fskit.clock import now_ms
-from fsproto import crypto
 from fsproto.errors import BadSettingError
 
 
@@ -57,9 +57,23 @@ def open_database(home: Home, url: str | None) -> Database:
     return database
 
 
-def server_name(home: Home) -> str:
-    """Return a name that all nodes of a server share, and no other server has."""
-    return crypto.sha256(b"fsd blobs", home.log_key().public).hex()
+def open_server(home: Home, url: str | None) -> Database:
+    """Return the database like `open_database`; the data directory has the keys that are in it.
+
+    `IntegrityError` if the two belong to different servers.
+    """
+    database = open_database(home, url)
+    try:
+        server_keys(home, database).renew()
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def server_keys(home: Home, database: Database) -> ServerKeys:
+    """Return the keys that all nodes use."""
+    return ServerKeys(home, database, lambda: open_vault(home, database))
 
 
 def people(

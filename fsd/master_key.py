@@ -1,4 +1,4 @@
-"""The master key, under which one-time password secrets are sealed at rest, and its successor.
+"""The master key, under which secrets and the server's keys are sealed, and its successor.
 
     master.key        the current key
     master.key.next   during a rotation: the next key
@@ -20,9 +20,9 @@ from fsd.audit import rows as audit_rows
 from fsd.audit.events import AuditEvent
 from fsd.audit.log import AUDIT_KEY, AuditLog
 from fsd.auth.vault import Vault
-from fsd.home.home import MASTER_KEY
+from fsd.home.home import MASTER_KEY, HomeBusyError
 from fsd.store.models import User
-from fsd.store.repos import users
+from fsd.store.repos import cluster, users
 from fskit import clock
 from fsproto import crypto
 from fsproto.errors import IntegrityError
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from fsproto.types import Random
 
 NEXT = "master.key.next"
+_DEAD_MS = 60_000
+"""As in `fsd.cluster.registry`: a node that was not seen for so long has ended, or is frozen."""
 SEALED = (User.otp_secret, User.next_secret)
 """Columns of users that are sealed under the master key, the user's id authenticated."""
 
@@ -43,28 +45,31 @@ def open_vault(home: Home, database: Database, random: Random = os.urandom) -> V
     """Return the vault; `IntegrityError` if the master key does not open the database's secrets."""
     vault = Vault(home.master_key(), random)
     with database.read() as db:
-        found = _anything(db)
-    if found is None:
-        return vault
-    try:
-        vault.open(*found)
-    except IntegrityError:
-        if not (home.path / NEXT).exists():
-            raise
+        try:
+            _check(vault, db)
+        except IntegrityError:
+            if not (home.path / NEXT).exists():
+                raise
+        else:
+            return vault
         key = home.read(NEXT)
         vault = Vault(key, random)
-        vault.open(*found)
-        home.replace(MASTER_KEY, key)
+        _check(vault, db)
+    home.replace(MASTER_KEY, key)
     return vault
 
 
-def _anything(db: Db) -> tuple[bytes, int] | None:
-    """Return one sealed secret of the database and its owner's id, to test a key with."""
+def _check(vault: Vault, db: Db) -> None:
+    """Open something that is sealed in the database, if there is anything."""
     user = users.anybody(db)
     if user is not None:
-        return user.otp_secret, user.id
+        vault.open(user.otp_secret, user.id)
+        return
     head = audit_rows.head(db)
-    return None if head is None else (head.sealed_key, AUDIT_KEY)
+    if head is not None:
+        vault.open(head.sealed_key, AUDIT_KEY)
+    for name, sealed in cluster.keys(db).items():
+        vault.open_key(name, sealed)
 
 
 def rotate(
@@ -77,16 +82,22 @@ def rotate(
 ) -> int:
     """Seal everything under a new master key; return how many secrets there were.
 
-    `HomeBusyError` while fsd, or a command that may seal something, uses this data directory. If
-    one secret does not open, nothing is changed. The key of the audit log is sealed again too.
+    `HomeBusyError` while fsd, or a command that may seal something, uses this data directory, or
+    while a node runs on the database. If one secret does not open, nothing is changed. The keys of
+    the audit log and of the server are sealed again too.
     """
     with home.lock(), home.maintenance(), home.keys(exclusive=True):
         old = open_vault(home, database, random)
+        with database.read() as db:
+            _refuse_while_nodes_run(db, now_ms())
         key = random(crypto.KEY_SIZE)
         home.replace(NEXT, key)
         new = Vault(key, random)
         count = 0
         with database.write() as db:
+            _refuse_while_nodes_run(db, now_ms())
+            for name, shared in cluster.keys(db).items():
+                cluster.put_key(db, name, new.seal_key(name, old.open_key(name, shared)))
             for column in SEALED:
                 rows = db.execute(select(User.id, column)).all()
                 for user, sealed in rows:
@@ -104,3 +115,15 @@ def rotate(
         home.replace(MASTER_KEY, key)
         (home.path / NEXT).unlink()
         return count
+
+
+def _refuse_while_nodes_run(db: Db, now_ms: int) -> None:
+    """Raise `HomeBusyError` if a node runs; a node that starts waits for this transaction."""
+    cluster.hold_nodes(db)
+    alive = cluster.seen_since(db, cluster.clock_ms(db, now_ms) - _DEAD_MS)
+    if alive:
+        names = ", ".join(sorted({f"{node.name} ({node.address})" for node in alive}))
+        raise HomeBusyError(
+            f"A node runs on this database: {names}.",
+            hint="Stop fsd on all nodes. One that was killed counts as running for a minute.",
+        )

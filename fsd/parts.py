@@ -12,8 +12,9 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.opening import check_store, open_store
 from fsd.blobs.places import Places
+from fsd.cluster.export import server_name
 from fsd.cluster.registry import NodeLoad, Registry
-from fsd.factory import server_name
+from fsd.factory import server_keys
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey, ssh_host_keys
 from fsd.master_key import open_vault
@@ -31,6 +32,7 @@ from fsd.services.files.transfers import TransferService
 from fsd.services.links.owner import LinkService
 from fsd.services.login.login import LoginService
 from fsd.store.engine import Database
+from fsd.store.repos import cluster as rows
 from fsd.workers import IdleWorkers
 from fskit.clock import now_ms
 from fsproto import crypto, labels
@@ -58,6 +60,8 @@ class Parts:
         check_store(self._blobs, server_name(settings.home))
         self._vault = open_vault(settings.home, database)
         self._audit = AuditLog(self._vault, now_ms)
+        self.keys = server_keys(settings.home, database)
+        self._keys_version = 0
         self.node = Registry(database, settings.home, now_ms)
         # A reload keeps these services, because they know the running requests.
         self.quotas = Quotas(
@@ -127,6 +131,7 @@ class Parts:
         from fsd.net.ssh.server import SshServer
 
         settings.home.prepare_ssh()
+        self.keys.renew()
         self.ssh_keys = ssh_host_keys(settings.home)
         counted = _nothing if self.watch is None else self.watch.login_over_ssh
         return SshServer(
@@ -166,6 +171,7 @@ class Parts:
         from fsd.hooks.worker import HookWorker, make_outbox, prepare
 
         prepare(home, os.urandom)
+        self.keys.renew()
         counted = _nothing if self.watch is None else self.watch.hook
         return HookWorker(make_outbox(self._database, self._audit, policy), policy, home, counted)
 
@@ -198,6 +204,22 @@ class Parts:
         """Return what deletes waste and expired data."""
         settings = self._settings
         return Janitor(self._database, self._blobs, now_ms, settings.keep, settings.drops)
+
+    def take_keys(self) -> None:
+        """Load the host keys, if the database has newer ones; confirm that to the other nodes."""
+        with self._database.read() as db:
+            version = rows.keys_version(db)
+        if version == self._keys_version:
+            return
+        version = self.keys.renew()
+        keys, coming = HostKeys(self._settings.home), self.keys.next_host_key
+        others = [] if coming is None else [crypto.RsaKey(coming)]
+        shown, current = self.door.host_key.der, keys.current()
+        self.door.take_keys(current, keys.moves(), others)
+        self.node.confirm_keys(version)
+        self._keys_version = version
+        if current.der != shown:
+            log.info("loaded a new host key")
 
     def beat(self) -> None:
         """Note in the database that this node is alive, and what it does."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from fsd import logs
 from fsd.blobs.janitor import Janitor
 from fsd.cluster.registry import BEAT_S
-from fsd.factory import open_database
+from fsd.factory import open_server
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import SshHostKey
 from fsd.malloc import return_freed_memory
@@ -27,7 +27,7 @@ from fsd.store.engine import Database
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
 from fskit.descriptors import raise_limit
 from fsproto import crypto
-from fsproto.errors import FsError
+from fsproto.errors import FsError, IntegrityError
 from fsproto.link import Address
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TIDY_EVERY_S = 600.0
+KEYS_EVERY_S = 2.0
+"""So often a node looks whether another one has changed the keys of the server."""
 _COLLECT_AFTER = 10_000
 """New objects before Python's garbage collector looks for reference cycles."""
 
@@ -71,7 +73,7 @@ def serve(
     return_freed_memory()
     home = settings.home
     with home.lock():
-        database = open_database(home, settings.database)
+        database = open_server(home, settings.database)
         try:
             _run(_Server(settings, database, again).run(ready))
         finally:
@@ -115,7 +117,7 @@ class _Server:
         await self._open_watch()
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.start)
-        beating = await self._joined(bound)
+        as_node = await self._joined(bound)
         tidying = asyncio.create_task(_tidy(janitor))
         renewing = asyncio.create_task(_now_and_then(parts.extend, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
@@ -140,7 +142,8 @@ class _Server:
         await parts.door.close()
         parts.spare.close()
         renewing.cancel()
-        beating.cancel()
+        for task in as_node:
+            task.cancel()
         await _attempt(parts.node.leave)
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.close)
@@ -150,10 +153,25 @@ class _Server:
             await parts.watch.close()
         log.info("stopped")
 
-    async def _joined(self, bound: Address) -> asyncio.Task[None]:
-        """Register as a node; return the task of the heartbeat."""
+    async def _joined(self, bound: Address) -> list[asyncio.Task[None]]:
+        """Register as a node; return the tasks of the heartbeat and of new keys."""
         await asyncio.to_thread(self._parts.node.join, str(bound))
-        return asyncio.create_task(_now_and_then(self._parts.beat, BEAT_S))
+        await asyncio.to_thread(self._parts.take_keys)
+        beating = asyncio.create_task(_now_and_then(self._parts.beat, BEAT_S))
+        return [beating, asyncio.create_task(self._follow_keys())]
+
+    async def _follow_keys(self) -> None:
+        """Load new keys of the server; stop if they are sealed under another master key."""
+        loop = asyncio.get_running_loop()
+
+        def take_keys() -> None:
+            try:
+                self._parts.take_keys()
+            except IntegrityError as error:
+                log.error("stopping: %s", error.sentence)  # noqa: TRY400 - the sentence is enough
+                loop.call_soon_threadsafe(self._stop.set)
+
+        await _now_and_then(take_keys, KEYS_EVERY_S)
 
     async def _open_watch(self) -> None:
         parts = self._parts

@@ -30,7 +30,7 @@ _ROLLBACK = (
 )
 
 
-_phrase_option = click.option(
+phrase_option = click.option(
     "--passphrase-file",
     "phrase_file",
     metavar="FILE",
@@ -47,7 +47,7 @@ _phrase_option = click.option(
     type=click.IntRange(1),
     help="Delete all but the newest N backups in the folder FILE.",
 )
-@_phrase_option
+@phrase_option
 @common_options
 @click.pass_obj
 def backup(admin: Admin, *, file: str, keep: int | None, phrase_file: Path | None) -> None:
@@ -68,6 +68,7 @@ def backup(admin: Admin, *, file: str, keep: int | None, phrase_file: Path | Non
     from fsd.audit.events import AuditEvent
     from fsd.backup.make import make
     from fsd.factory import audit_keeper
+    from fsd.store.repos import cluster as rows
     from fskit.clock import now_ms
 
     folder = Path(file) if file != _STREAM and Path(file).is_dir() else None
@@ -97,7 +98,8 @@ def backup(admin: Admin, *, file: str, keep: int | None, phrase_file: Path | Non
             audit_keeper(home, database, admin.actor).note(
                 AuditEvent.BACKED_UP, _audited(made.head)
             )
-    home.note_backup(made.head.made_ms)
+    with admin.database_at_head() as database, database.write() as db:
+        rows.note_backup(db, made.head.made_ms)
     whole = not made.end.missing and not made.end.damaged
     gone = backup_folder.prune(folder, keep) if folder and keep and whole else []
     told = {
@@ -116,7 +118,7 @@ def backup(admin: Admin, *, file: str, keep: int | None, phrase_file: Path | Non
 @click.command(short_help="Restore a backup, or test one.")
 @click.argument("file")
 @click.option("--test", is_flag=True, help="Only verify the backup; write nothing.")
-@_phrase_option
+@phrase_option
 @common_options
 @click.pass_obj
 def restore(admin: Admin, *, file: str, test: bool, phrase_file: Path | None) -> None:

@@ -37,6 +37,7 @@ def check(admin: Admin, *, repair: bool) -> None:
     from fsd.audit.events import AuditEvent
     from fsd.check.repair import Quarantine
     from fsd.check.scan import Scan
+    from fsd.cluster.alone import maintenance
     from fsd.factory import audit_keeper
     from fskit.clock import now_ms
 
@@ -45,7 +46,7 @@ def check(admin: Admin, *, repair: bool) -> None:
     with (
         home.keys(),
         admin.database_at_head() as database,
-        home.maintenance() if repair else nullcontext(),
+        maintenance(home, database) if repair else nullcontext(),
     ):
         look = Scan(database, blobs)
         findings = list(look.findings())

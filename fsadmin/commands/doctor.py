@@ -63,8 +63,8 @@ def _look(admin: Admin) -> Iterator[CheckResult]:
         yield from home.keys(place, now_ms())
         yield from home.disk(place)
         yield from blobs.blobs(settings.blobs, admin.blobs)
-        yield from home.backup(place, now_ms())
         with closing(find_database(place, url)) as used:
+            yield from home.backup(place, used, now_ms())
             yield from database.database(place, used, now_ms())
     except FsError as error:
         yield bad("database", error.sentence, error.hint or check)

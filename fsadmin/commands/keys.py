@@ -8,11 +8,11 @@ from fsadmin.context import Admin, common_options, yes_option
 from fsproto import crypto
 
 _RELOAD = (
-    "A running fsd uses the new key after a reload: systemctl reload fsd, or SIGHUP. "
+    "Running nodes use it within seconds. "
     "Clients that expect the old key move to the new one by themselves, and say so once."
 )
 _ALARM = (
-    "A running fsd uses the new key after a reload: systemctl reload fsd, or SIGHUP. "
+    "Running nodes use it within seconds. "
     "Every client is alarmed until its person takes a new link: fsclient repin LINK."
 )
 
@@ -44,7 +44,8 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
 
     The old key signs a statement that names the new one. A client that expects the old key
     verifies the statement, trusts the new key from then on, and reports this in one line. Links
-    stay valid for eight changes. The old key is deleted; fsd loads the new one on SIGHUP.
+    stay valid for eight changes. All nodes get the new key before any of them shows it, and the
+    command waits for them; then the old key is deleted.
 
     Use --stolen if the old key may have been stolen, because a thief can use it to sign a key of
     their own. --stolen makes no statement and deletes all former ones. Every client then reports
@@ -53,21 +54,35 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
     The change is recorded in the audit log first; if that fails, nothing is changed.
     """
     from fsd.audit.events import AuditEvent
-    from fsd.home.host_keys import HostKeys
+    from fsd.cluster.alone import maintenance
+    from fsd.cluster.rotation import rotate_host_key as rotate
+    from fsd.factory import server_keys
+    from fsd.master_key import open_vault
     from fskit.clock import now_ms
 
     home = admin.home
-    keys = HostKeys(home)
-    keys.current()
+    home.host_key()
     asked = "another host key, which is an alarm to every client" if stolen else "another host key"
     admin.confirm(f"Give the server {asked}?", yes=yes)
-    with home.maintenance(), admin.audit() as audit:
+    with (
+        admin.database_at_head() as database,
+        maintenance(home, database),
+        admin.audit() as audit,
+    ):
 
         def record(before: str, after: str) -> None:
             detail = f"{after} after {before}{', which may have been stolen' if stolen else ''}"
             audit.note(AuditEvent.HOST_KEY_ROTATED, detail)
 
-        before, after = keys.rotate(now_ms(), stolen=stolen, record=record)
+        before, after = rotate(
+            home,
+            database,
+            server_keys(home, database),
+            open_vault(home, database),
+            now_ms,
+            stolen=stolen,
+            record=record,
+        )
     admin.answer(
         {"before": before, "host_key": after},
         lambda: (
@@ -82,10 +97,11 @@ def rotate_host_key(admin: Admin, *, stolen: bool, yes: bool) -> None:
 def rotate_master_key(admin: Admin) -> None:
     """Create a new master key and re-seal all one-time password secrets under it.
 
-    Stop fsd first, on all nodes that share the database: they need the new master.key. All
-    secrets are sealed again in one transaction; after an interruption either the old or the new
-    key is valid, and the next start uses the valid one. Users notice nothing. Older backups
-    contain the old key: delete those that you do not need.
+    Stop fsd first, on all nodes that share the database. Other nodes get the new key with
+    'fsadmin node export' and 'fsadmin node import'. All secrets, and the server's other keys, are
+    sealed again in one transaction; after an interruption either the old or the new key is valid,
+    and the next start uses the valid one. Users notice nothing. Older backups contain the old
+    key: delete those that you do not need.
     """
     from fsd.master_key import rotate
 

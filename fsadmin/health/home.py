@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,14 @@ from fsd.home.home import HOST_KEY, MASTER_KEY, SETTINGS_FILE
 from fsd.home.host_keys import HostKeys
 from fsd.home.ssh_host_keys import ssh_host_keys
 from fsd.master_key import NEXT
+from fsd.store import schema
+from fsd.store.repos import cluster
 from fskit.text import binary_size_text
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
     from fsd.home.home import Home
+    from fsd.store.engine import Database
 
 _DAY_MS = 86400 * 1000
 OLD_KEY_DAYS = 3 * 365
@@ -123,9 +127,13 @@ def disk(home: Home) -> Iterator[CheckResult]:
         )
 
 
-def backup(home: Home, now_ms: int) -> Iterator[CheckResult]:
-    """Check the age of the last backup."""
+def backup(home: Home, database: Database, now_ms: int) -> Iterator[CheckResult]:
+    """Check the age of the last backup, of any node."""
     last = home.last_backup_ms()
+    with suppress(FsError):  # the check of the database reports it
+        if schema.current(database) == schema.head():
+            with database.read() as db:
+                last = cluster.last_backup_ms(db) or last
     if last is None:
         yield note("backup", "There was never a backup.", "fsadmin backup FILE, every day")
         return

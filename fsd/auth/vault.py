@@ -8,7 +8,10 @@ from fsproto.types import Random
 
 
 class Vault:
-    """Seals one-time password secrets: nonce 12 ‖ AES-256-GCM, the user's id authenticated."""
+    """Seals secrets: nonce 12 ‖ AES-256-GCM.
+
+    The id of the user is authenticated with a one-time password secret, the name with a key.
+    """
 
     def __init__(self, master_key: bytes, random: Random) -> None:
         """Initialise with the master key, 32 bytes."""
@@ -37,6 +40,22 @@ class Vault:
         except (crypto.CryptoError, ValueError):  # ValueError: not even a nonce
             raise IntegrityError(
                 "A one-time password secret in the database does not open with this master key.",
+                hint="Restore the server's master.key; all nodes on one database share it.",
+            ) from None
+
+    def seal_key(self, name: str, key: bytes) -> bytes:
+        """Seal a key of the server under its name."""
+        nonce = self._random(crypto.NONCE_SIZE)
+        return nonce + self._aead.seal(nonce, key, labels.SERVER_KEY + name.encode())
+
+    def open_key(self, name: str, sealed: bytes) -> bytes:
+        """Return a key of the server; `IntegrityError` if another name or master key sealed it."""
+        nonce, body = sealed[: crypto.NONCE_SIZE], sealed[crypto.NONCE_SIZE :]
+        try:
+            return self._aead.open(nonce, body, labels.SERVER_KEY + name.encode())
+        except (crypto.CryptoError, ValueError):
+            raise IntegrityError(
+                "A key of the server in the database does not open with this master key.",
                 hint="Restore the server's master.key; all nodes on one database share it.",
             ) from None
 

@@ -24,6 +24,7 @@ from fsd.blobs.base import BlobStore
 from fsd.blobs.check import Hashed
 from fsd.blobs.local import LocalBlobs
 from fsd.blobs.pin import BlobPin, let_go_of_leftovers
+from fsd.cluster.alone import maintenance
 from fsd.home.home import (
     HOOK_KEY,
     HOST_KEY,
@@ -83,7 +84,7 @@ def make(
     bytes of blobs that are written, and of all blobs.
     `HomeBusyError` while another backup runs.
     """
-    with home.maintenance():
+    with maintenance(home, database):
         let_go_of_leftovers(home.path)
         sealed = BackupEncryptor(out, passphrase, random)
         for attempt in range(_ATTEMPTS):

@@ -23,6 +23,7 @@ LEFT_OUT = frozenset(
     {
         "alembic_version",
         "cluster_nodes",
+        "server_facts",
         "hook_events",
         "hook_progress",
         "sessions",

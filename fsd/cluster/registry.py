@@ -88,6 +88,7 @@ class Registry:
         self._lock = threading.Lock()
         self._has_left = False
         self._load = NodeLoad()
+        self._keys_version = 0
         self._counted_s = time.monotonic()
 
     @property
@@ -134,9 +135,17 @@ class Registry:
                     seen_ms=rows.clock_ms(db, self._now_ms()),
                     connections=load.connections,
                     requests_a_second=round(rate, 2),
+                    keys_version=self._keys_version,
                 )
                 rows.put(db, node)
             self._load, self._counted_s = load, now_s
+
+    def confirm_keys(self, version: int) -> None:
+        """Note that this node uses the keys up to a version."""
+        with self._lock:
+            self._keys_version = version
+            with self._database.write() as db:
+                rows.set_keys_version(db, self.id, version)
 
     def leave(self) -> None:
         """Delete the entry, and free what is left; no heartbeat makes it again."""

@@ -30,6 +30,8 @@ SSH_KEYS = ("ssh_host_ed25519_key", "ssh_host_rsa_key")
 """Host keys of the SSH listener (see `fsd.home.ssh_host_keys`)."""
 HOST_MOVES = "host.moves"
 """Statements of former host keys (see `fsproto.host_key_moves`)."""
+JOINS = "joins.json"
+"""In the data directory of an imported node until it has the keys of its server (`fsd.cluster`)."""
 
 
 class HomeError(FsError):
@@ -55,7 +57,7 @@ class HomeClosedError(HomeError):
 
 _TAKEN = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
 """Errors of a lock that another process holds; Windows has the last two."""
-_WAIT_FOR_IT = "Wait until it ends, and run this command again."
+WAIT_FOR_IT = "Wait until it ends, and run this command again."
 
 
 class Home:
@@ -99,6 +101,8 @@ class Home:
         with self.explained():
             self._take_folder()
             self.blobs.mkdir(mode=0o700, exist_ok=True)
+        if (self.path / JOINS).exists():
+            return  # the keys are in the database
         if (self.path / MASTER_KEY).exists() and not (self.path / HOST_KEY).exists():
             raise HomeError(  # a new one would look like an attack to every client
                 f"The host key is missing from {self.path}.",
@@ -108,6 +112,13 @@ class Home:
         self._make_once(HOST_KEY, lambda: crypto.RsaKey.generate().der)
         self._make_once(MASTER_KEY, lambda: os.urandom(crypto.KEY_SIZE))
         self._make_once(LOG_KEY, lambda: os.urandom(crypto.ED25519_SIZE))
+
+    def prepare_import(self) -> None:
+        """Create the folders of an imported node."""
+        os.umask(0o077)
+        with self.explained():
+            self._take_folder()
+            self.blobs.mkdir(mode=0o700, exist_ok=True)
 
     def prepare_ssh(self) -> None:
         """Create missing host keys of the SSH listener; call `prepare` first."""
@@ -165,7 +176,7 @@ class Home:
         `HomeBusyError` while another such command runs.
         """
         busy = HomeBusyError(
-            f"Another maintenance command is running on {self.path}.", hint=_WAIT_FOR_IT
+            f"Another maintenance command is running on {self.path}.", hint=WAIT_FOR_IT
         )
         with self._locked("maintenance.lock", busy):
             yield
@@ -177,7 +188,7 @@ class Home:
         `exclusive` is for changing the keys. `HomeBusyError` if the lock is not available.
         """
         busy = HomeBusyError(
-            f"The keys in {self.path} are in use by another command.", hint=_WAIT_FOR_IT
+            f"The keys in {self.path} are in use by another command.", hint=WAIT_FOR_IT
         )
         with self._locked("keys.lock", busy, shared=not exclusive):
             yield
@@ -224,13 +235,11 @@ class Home:
         noted = found.items() if isinstance(found, dict) else ()
         return {key: value for key, value in noted if isinstance(value, str)}
 
-    def note_backup(self, at_ms: int) -> None:
-        """Store the time of a backup, in Unix milliseconds."""
-        with self.explained():
-            files.write_private(self._backup, json.dumps({"at_ms": at_ms}).encode())
-
     def last_backup_ms(self) -> int | None:
-        """Return the time of the last backup, in Unix milliseconds; None if there was none."""
+        """Return the time of the last backup by an earlier release, in Unix milliseconds.
+
+        None if there was none. Later backups are noted in the database (`repos.cluster`).
+        """
         try:
             return int(parsed(self._backup.read_text())["at_ms"])
         except (OSError, ValueError, KeyError, TypeError):

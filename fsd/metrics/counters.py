@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select, text
 
 from fsd.store.models import Blob, Session, User
+from fsd.store.repos import cluster
 from fsproto import __version__
 from fsproto.errors import FsError
 
@@ -92,7 +93,7 @@ class Gauges(Collector):
 
     def __init__(self, watched: GaugeSource) -> None:
         self._watched = watched
-        self._counted = (0, 0, 0)
+        self._counted = (0, 0, 0, 0)
         self._counted_at: float | None = None
 
     def collect(self) -> Iterable[Metric]:
@@ -110,19 +111,18 @@ class Gauges(Collector):
             )
         except OSError:
             pass
-        backup = watched.home.last_backup_ms()
-        if backup is not None:
-            name = "fsd_last_backup_timestamp_seconds"
-            yield _gauge(name, "When the last backup was made.", backup / 1000)
         try:
-            people, sessions, stored = self._count()
+            people, sessions, stored, backup = self._count()
         except FsError:
             return
+        if backup:
+            name = "fsd_last_backup_timestamp_seconds"
+            yield _gauge(name, "When the last backup was made.", backup / 1000)
         yield _gauge("fsd_people", "Accounts there are.", people)
         yield _gauge("fsd_sessions", "Running sessions.", sessions)
         yield _gauge("fsd_stored_bytes", "Sealed content stored.", stored)
 
-    def _count(self) -> tuple[int, int, int]:
+    def _count(self) -> tuple[int, int, int, int]:
         now = time.monotonic()
         if self._counted_at is None or now - self._counted_at > _COUNT_EVERY_S:
             with self._watched.database.read() as db:
@@ -135,6 +135,7 @@ class Gauges(Collector):
                     )
                     or 0,
                     int(db.scalar(select(func.coalesce(func.sum(Blob.size), 0))) or 0),
+                    cluster.last_backup_ms(db) or self._watched.home.last_backup_ms() or 0,
                 )
             self._counted_at = now
         return self._counted

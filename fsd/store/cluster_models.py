@@ -1,4 +1,4 @@
-"""The table of the cluster: the fsd processes that share a database."""
+"""The tables of the cluster: the fsd processes that share a database, and what they share."""
 
 from __future__ import annotations
 
@@ -26,3 +26,27 @@ class ClusterNode(Base):
     connections: Mapped[int]
     requests_a_second: Mapped[float] = mapped_column(Float)
     """The mean since the heartbeat before."""
+    keys_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """The newest version of `server_keys` that it uses."""
+
+
+class ServerKey(Base):
+    """A key of the server, which all nodes use."""
+
+    __tablename__ = "server_keys"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    """The name of its file in a data directory."""
+    sealed: Mapped[bytes] = mapped_column(Octets)
+    """Sealed under the master key, the name authenticated."""
+    version: Mapped[int] = mapped_column(BigInteger)
+    """Higher than that of every key that was stored before."""
+
+
+class ServerFact(Base):
+    """A fact about the server that every node shows."""
+
+    __tablename__ = "server_facts"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(255))

@@ -8,6 +8,7 @@ import shutil
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from fsadmin.health import home as of_home
 from fsadmin.health.report import CheckState
 from fsd.home.home import Home
 from fsd.store.engine import Database
+from fsd.store.repos import cluster
 from tests.support.servers import RunningServer, run
 from tests.support.sqlite_files import opened
 from tests.support.ssh_servers import SshServer
@@ -110,10 +112,18 @@ def test_old_keys_and_a_missing_backup_are_notes(home):
         "fsadmin rotate-master-key",
     ]
     assert states(found)["backup"] == {"note"}
-    (told,) = of_home.backup(Home(home), int(time.time() * 1000))
-    assert told.state is CheckState.NOTE
-    Home(home).note_backup(int((time.time() - 8 * 86400) * 1000))
-    assert states(doctor(home)[1])["backup"] == {"note"}
+    with closing(Database(Home(home).database_url)) as database:
+        (told,) = of_home.backup(Home(home), database, int(time.time() * 1000))
+        assert told.state is CheckState.NOTE
+        now_ms = int(time.time() * 1000)
+        with database.write() as db:
+            cluster.note_backup(db, now_ms - 8 * 86400_000)
+        (told,) = of_home.backup(Home(home), database, now_ms)
+        assert told.state is CheckState.NOTE
+        with database.write() as db:
+            cluster.note_backup(db, now_ms)
+        (told,) = of_home.backup(Home(home), database, now_ms)
+        assert told.state is CheckState.FINE
 
 
 def test_a_silent_server_and_a_server_of_another_kind_are_reported(home):

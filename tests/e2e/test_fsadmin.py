@@ -249,14 +249,15 @@ def test_a_reader_who_goes_away_is_no_trouble(home):
     assert process.wait() == 141
 
 
-@pytest.mark.parametrize("program", ["fsadmin", "fsd"])
-def test_a_damaged_host_key_is_a_sentence_and_a_status_of_its_own(tmp_path, home, program):
+def test_a_damaged_host_key_is_reported_and_the_next_start_restores_it(tmp_path, home):
     shutil.copytree(home, tmp_path / "home")
     (tmp_path / "home" / "host.key").write_bytes(b"damaged")
-    args = ("host-key",) if program == "fsadmin" else ("--listen", "127.0.0.1:0")
-    ended = run(program, "--home", str(tmp_path / "home"), *args)
+    ended = run("fsadmin", "--home", str(tmp_path / "home"), "host-key")
     assert (ended.returncode, ended.stdout) == (7, "")
     assert ended.stderr.splitlines()[-1].endswith("host.key is not a host key.")
+    with RunningServer.start(tmp_path / "home") as server:
+        assert server.host_key == admin(home, "host-key").stdout.strip()
+        assert "differed from the database" in server.log
 
 
 # --- with a running server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import shutil
 import socket
 import threading
@@ -47,6 +48,44 @@ def is_writing(server: RunningServer) -> bool:
             if "/blobs/" in str(link.readlink()):
                 return True
     return False
+
+
+class RoundRobin:
+    """A proxy that passes each connection to the next one of several servers."""
+
+    def __init__(self, *servers: Address) -> None:
+        """Take the addresses of the servers; the first one gets the first connection."""
+        self._servers = itertools.cycle(servers)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.address = Address(*self._listener.getsockname()[:2])
+        self._open: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _shut(self._listener)
+        for one in self._open:
+            _shut(one)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client = self._listener.accept()[0]
+                server = next(self._servers)
+                ends = client, socket.create_connection((server.host, server.port))
+                self._open += ends
+                for source, sink in (ends, ends[::-1]):
+                    threading.Thread(target=_pass_on, args=(source, sink), daemon=True).start()
+
+
+def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(_PIECE):
+            sink.sendall(data)
+    _shut(source)
+    _shut(sink)
 
 
 class Balancer:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.cluster_models import ClusterNode
+from fsd.store.cluster_models import ClusterNode, ServerFact, ServerKey
 from fsd.store.quota_models import Reservation
 from fsd.store.repos.many import helpings
 from fsd.store.upload_models import Upload
@@ -36,6 +36,12 @@ def seen_since(db: Db, since_ms: int) -> list[ClusterNode]:
 def put(db: Db, node: ClusterNode) -> None:
     """Store the entry of a node, in place of an earlier one with its id."""
     db.merge(node)
+
+
+def set_keys_version(db: Db, node: bytes, version: int) -> None:
+    """Note the version of the keys that a node uses."""
+    confirmed = update(ClusterNode).where(ClusterNode.id == node).values(keys_version=version)
+    db.execute(confirmed, execution_options=_AS_IS)
 
 
 def remove(db: Db, ids: Iterable[bytes]) -> None:
@@ -67,3 +73,63 @@ def free(db: Db, names: Iterable[str]) -> None:
         db.execute(gone, execution_options=_AS_IS)
         ended = update(Upload).where(Upload.node.in_(some)).values(lease_until_ms=0)
         db.execute(ended, execution_options=_AS_IS)
+
+
+# --- what all nodes share
+
+
+def keys(db: Db) -> dict[str, bytes]:
+    """Return the sealed keys of the server by name."""
+    return {key.name: key.sealed for key in db.scalars(select(ServerKey))}
+
+
+def keys_version(db: Db) -> int:
+    """Return the version of the newest key; 0 if there is none."""
+    return db.scalar(select(func.max(ServerKey.version))) or 0
+
+
+def put_key(db: Db, name: str, sealed: bytes) -> None:
+    """Store a key of the server as the newest one."""
+    db.merge(ServerKey(name=name, sealed=sealed, version=keys_version(db) + 1))
+    db.flush()
+
+
+def remove_key(db: Db, name: str) -> None:
+    """Delete a key."""
+    db.execute(delete(ServerKey).where(ServerKey.name == name), execution_options=_AS_IS)
+
+
+def hold_nodes(db: Db) -> None:
+    """Let no node register before the end of this transaction."""
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(text("LOCK TABLE cluster_nodes IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def hold_keys(db: Db) -> None:
+    """Let nobody else change keys before the end of this transaction."""
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(text("LOCK TABLE server_keys IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def fact(db: Db, name: str) -> str | None:
+    """Return a fact; None if it is not known."""
+    return db.scalar(select(ServerFact.value).where(ServerFact.name == name))
+
+
+def put_fact(db: Db, name: str, value: str) -> None:
+    """Store a fact."""
+    db.merge(ServerFact(name=name, value=value))
+
+
+_LAST_BACKUP = "last_backup_ms"
+
+
+def note_backup(db: Db, at_ms: int) -> None:
+    """Store the time of a backup, which any node may have made."""
+    put_fact(db, _LAST_BACKUP, str(at_ms))
+
+
+def last_backup_ms(db: Db) -> int | None:
+    """Return the time of the last backup; None if none is noted."""
+    value = fact(db, _LAST_BACKUP)
+    return None if value is None else int(value)
