@@ -55,6 +55,8 @@ class Plan:
     """What happens while a question of the command waits, or its answer."""
     asked: int = 0
     """How many questions came."""
+    unstored: int = 0
+    """How many commits were acknowledged and not made."""
 
 
 class Branch(Lie):
@@ -165,8 +167,10 @@ class ForkingServer:
         if what == "deny":
             raise NotFoundError("There is nothing.")
         if what == "store nothing" and isinstance(ask, Commit):
+            plan.unstored += 1
             return [Done()]
         if what == "earlier answer" and earlier:
+            plan.unstored += isinstance(ask, Commit)
             return earlier[which % len(earlier)]
         if what == "other branch":
             branch = list(self.branches)[which % len(self.branches)]

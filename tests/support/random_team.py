@@ -206,7 +206,7 @@ class Team(RuleBasedStateMachine):
             self._carry_keys(self.have_new_keys.pop())
         told = f"{device.name}: {words}: {done}"
         assert "Traceback" not in done.err, told
-        self._check(running, done, had, told)
+        self._check(running, done, had, told, unstored=plan.unstored > 0)
         is_cached = quickly and device.name != device.profile
         if not plan.deeds and not plan.pauses and not is_cached:
             self._check_alone(running, done, plan.usual, told, expected=expected)
@@ -330,10 +330,17 @@ class Team(RuleBasedStateMachine):
 
     # --- what may come of it
 
-    def _check(self, running: Running, done: Ran, had: dict[Where, str], told: str) -> None:
-        """Check a command by what its device knows, and note what the device knows now."""
+    def _check(
+        self, running: Running, done: Ran, had: dict[Where, str], told: str, *, unstored: bool
+    ) -> None:
+        """Check a command by what its device knows, and note what the device knows now.
+
+        `unstored`: the server has acknowledged a commit and not made it. The device cannot know
+        that yet, so that its success says nothing of any branch.
+        """
         device, made = running.device, [one for some in running.made.values() for one in some]
-        for folder, shows in running.act.claims(device, done, had):
+        believes = unstored and done.status == 0
+        for folder, shows in () if believes else running.act.claims(device, done, had):
             own = frozenset(one.number for one in made if folder in one.folders)
             known = running.knew.get(folder, frozenset()) | (own if done.status == 0 else set())
             names = device.name, device.profile
@@ -341,6 +348,7 @@ class Team(RuleBasedStateMachine):
             assert explained, f"{folder}: nothing explains it: {told}"
         if done.status == 0 and running.act.verb in ("put", "rm") and not made:
             # It was acknowledged, and not stored: no branch ever shows it.
+            assert unstored, f"it was never sent: {told}"
             self.record.learns(device.profile, running.act.at[0], frozenset({-running.number}))
         if not self.hostile:
             # The code of a rotation may be too old after the commands within it.
