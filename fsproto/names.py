@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from shlex import quote
 from typing import NamedTuple
 
 from fsproto.errors import InvalidNameError, RemoteProtocolError
@@ -169,6 +170,12 @@ class RemotePath(NamedTuple):
         # Without the mark, the user's own `a:b` would look like `b` in the tree of a user `a`.
         marked = f"./{path}" if self.parts and ":" in self.parts[0] else path
         return for_terminal(marked or "/")
+
+    @property
+    def argument(self) -> str:
+        """The path as one word of a shell command, for commands that a message shows."""
+        text = str(self)
+        return quote(f"./{text}" if text.startswith("-") else text)
 
 
 def parse_path(text: str, base: RemotePath | None = None) -> RemotePath:

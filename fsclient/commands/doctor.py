@@ -53,7 +53,7 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
                 f"The server shows {len(differing)} versions that do not follow from what this "
                 "machine has seen.",
                 hint="If your administrator has restored a backup: fsclient doctor "
-                f"{path} --accept",
+                f"{place.argument} --accept",
             )
         app.ui.confirm(f"Accept what the server shows at '{place}' and below?", yes=yes)
         taken = accept_shown(memory, differing)

@@ -158,7 +158,7 @@ class _Removal:
         if isinstance(found, TreeNode) and found.above is None:
             raise NotAllowedError(
                 f"'{path}' is shared with you; only its owner can remove it.",
-                hint=f"'fsclient leave {path}' takes it out of your sight.",
+                hint=f"'fsclient leave {path.argument}' takes it out of your sight.",
             )
         if found.is_folder and not self._recursive:
             raise UsageError(f"'{path}' is a folder.", hint="Give -r to remove it whole.")
@@ -178,7 +178,7 @@ def _remove_refused(tree: Tree, path: RemotePath, chosen: str) -> str:
     if not entries:
         raise NotFoundError(
             f"No entry of '{path}' that does not verify has the id {chosen}.",
-            hint=f"'fsclient ls {path}' shows them; all others are removed by name.",
+            hint=f"'fsclient ls {path.argument}' shows them; all others are removed by name.",
         )
     if len(entries) > 1:
         ids = ", ".join(one.id for one in entries)

@@ -57,7 +57,7 @@ class Repair:
         else:
             raise NotFoundError(
                 f"The server keeps no version of '{path}' that opens.",
-                hint=f"'fsclient rm -r {path}' removes it.",
+                hint=f"'fsclient rm -r {path.argument}' removes it.",
             )
         changes = Committer(self._tree)
         if found.is_folder:

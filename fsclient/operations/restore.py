@@ -76,13 +76,13 @@ class RestoreOperation:
         if there.is_folder:
             raise UsageError(
                 f"'{path}' is there, and folders have no versions.",
-                hint=f"'fsclient history {path}' shows what was removed from it.",
+                hint=f"'fsclient history {path.argument}' shows what was removed from it.",
             )
         if version is None:
             raise UsageError(
                 f"Choose the version of '{path}' that becomes the newest: --version N.",
-                hint=f"'fsclient history {path}' lists the versions; --as NAME restores a removed "
-                "file or folder of this name.",
+                hint=f"'fsclient history {path.argument}' lists the versions; --as NAME restores "
+                "a removed file or folder of this name.",
             )
         return self._make_newest(folder, there, version)
 
@@ -124,7 +124,7 @@ class RestoreOperation:
         if others:
             self._ui.warn(
                 f"'{path}' was removed {len(others) + 1} times; the latest comes back. "
-                f"'fsclient history {folder.path}' shows all, --id brings back another."
+                f"'fsclient history {folder.path.argument}' shows all, --id brings back another."
             )
         return self.bring_back(removed, version, target)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 
 from fsclient.local_errors import local_errors
 from fsclient.session.session import Session
@@ -120,7 +121,7 @@ class Put:
         if not name:
             raise UsageError(
                 f"'{for_terminal(source)}' has no name of its own.",
-                hint=f"Give it one: fsclient put {for_terminal(source)} NAME",
+                hint=f"Give it one: fsclient put {quote(for_terminal(source))} NAME",
             )
         return checked_name(path, name)
 

@@ -46,7 +46,7 @@ class RefusedEntry(Value, frozen=True):
             by = f"in a folder whose newest state {for_terminal(self.author)} has signed"
         return IntegrityError(
             f"The entry {short} of '{folder}', {by}, does not verify: {self.why.sentence}",
-            hint=f"'fsclient rm --id {short} {folder}' removes it.",
+            hint=f"'fsclient rm --id {short} {folder.argument}' removes it.",
         )
 
 

@@ -81,7 +81,7 @@ class FileHistory:
                 return version.found
         raise NotFoundError(
             f"The server no longer has version {number} of '{found.path}'.",
-            hint=f"'fsclient history {found.path}' shows what it has.",
+            hint=f"'fsclient history {found.path.argument}' shows what it has.",
         )
 
     def _warn_of(self, version: Version) -> None:

@@ -160,7 +160,7 @@ class RemovedLookup:
         if not found:
             raise NotFoundError(
                 f"There is no '{path}', and nothing of that name that was removed and is kept.",
-                hint=f"'fsclient history {folder.path}' shows what was removed there.",
+                hint=f"'fsclient history {folder.path.argument}' shows what was removed there.",
             )
         return found
 
@@ -263,6 +263,7 @@ def reached(tree: Tree, path: RemotePath) -> tuple[TreeNode, TreeNode | None]:
     if len(way[-1].path.parts) < len(path.parts) - 1:
         missing = way[-1].path.child(path.parts[len(way[-1].path.parts)])
         raise NotFoundError(
-            f"There is no '{missing}'.", hint=f"If it was removed: 'fsclient restore {missing}'."
+            f"There is no '{missing}'.",
+            hint=f"If it was removed: 'fsclient restore {missing.argument}'.",
         )
     return way[-1], None

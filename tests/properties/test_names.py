@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from collections.abc import Callable
 from functools import partial
@@ -83,6 +84,16 @@ def test_a_path_that_is_shown_can_be_typed_again(
     # Characters that are unsafe for a terminal are shown escaped and cannot be typed that way.
     assume(all(for_terminal(part) == part for part in parts))
     again = parse_path(str(path))
+    assert (again.owner, again.parts) == (path.owner, path.parts)
+
+
+@given(owner=st.none() | our.users, parts=st.lists(our.names, max_size=6).map(tuple))
+def test_a_path_in_a_shown_command_is_one_argument(owner: str | None, parts: tuple[str, ...]):
+    path = RemotePath(owner, parts)
+    assume(all(for_terminal(part) == part for part in parts))
+    (word,) = shlex.split(path.argument)
+    assert not word.startswith("-")
+    again = parse_path(word)
     assert (again.owner, again.parts) == (path.owner, path.parts)
 
 

@@ -342,7 +342,7 @@ def named_error(job: DownloadJob, error: FsError) -> FsError:
     return type(error)(
         said,
         hint=error.hint
-        or f"An older version may be intact: 'fsclient history {path}'. Tell your "
+        or f"An older version may be intact: 'fsclient history {path.argument}'. Tell your "
         "administrator: 'fsadmin check' finds damaged files.",
     )
 
