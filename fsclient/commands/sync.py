@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -138,7 +138,8 @@ def _watch(app: App, given: dict[str, Any], way: SyncPair) -> None:
 
     with watching(app, way, choices.filters, once, both=given["two_way"]) as loop:
         app.ui.say(f"watching {for_terminal(way.local)} and {way.remote}/; Ctrl-C ends it")
-        loop()
+        with suppress(KeyboardInterrupt):  # the documented end
+            loop()
 
 
 class _Job:

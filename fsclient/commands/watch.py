@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from fsclient.app import App
@@ -30,6 +32,7 @@ def command(app: App, path: str) -> None:
     With --json, each line is a JSON object. What happened before the start is not printed. It
     waits while the server cannot be reached or the session has ended, and then prints what
     happened in the meantime. Drops, shares and sessions are printed within ten seconds or so.
+    Ctrl-C ends it.
 
     The server reports changes, and can leave one out; 'sync --watch' verifies what it shows.
     """
@@ -41,4 +44,5 @@ def command(app: App, path: str) -> None:
             text = f"{time_column(one.time_ms)}  {one.kind:<{_KIND}}  {one.text}"
             app.ui.result(one.as_json, text)
 
-    run(app, app.path(path), show)
+    with suppress(KeyboardInterrupt):  # the documented end
+        run(app, app.path(path), show)
