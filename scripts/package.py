@@ -42,6 +42,12 @@ UNITS = (
     "fsd-verify.service",
     "fsd-verify.timer",
 )
+COMPLETIONS = (
+    ("bash", "usr/share/bash-completion/completions", "{}"),
+    ("zsh", "usr/share/zsh/vendor-completions", "_{}"),
+    ("fish", "usr/share/fish/vendor_completions.d", "{}.fish"),
+)
+"""Each shell, the folder where it looks for completions, and the name of a program's file."""
 LIBRARY = "usr/lib/fs-sealed"
 WRAPPER = f"""#!/usr/bin/python3 -I
 import sys
@@ -178,11 +184,13 @@ def _add_pages(root: Path) -> None:
     for program, section in (("fsd", 8), ("fsadmin", 8), ("fsclient", 1)):
         page = _fsadmin(library, "print-man", program)
         _write_zipped(root / f"usr/share/man/man{section}/{program}.{section}.gz", page)
-    completions = root / "usr/share/bash-completion/completions"
-    completions.mkdir(parents=True)
-    (completions / "fsclient").write_text(_fsadmin(library, "completion", "bash"))
-    for program in ("fsd", "fsadmin"):
-        (completions / program).symlink_to("fsclient")
+    for shell, folder, name in COMPLETIONS:
+        completions = root / folder
+        completions.mkdir(parents=True)
+        (completions / name.format("fsclient")).write_text(_fsadmin(library, "completion", shell))
+        if shell != "zsh":  # zsh reads the programs' names in its first line
+            for program in ("fsd", "fsadmin"):
+                (completions / name.format(program)).symlink_to(name.format("fsclient"))
     units = root / "usr/lib/systemd/system"
     units.mkdir(parents=True)
     for unit in UNITS:

@@ -42,6 +42,8 @@ Listing = tuple[TreeNode | None, FolderContents]
 @click.option("-r", "reverse", is_flag=True, help="Sort in reverse.")
 @click.option("-R", "recursive", is_flag=True, help="List all folders below as well.")
 @click.option("-d", "itself", is_flag=True, help="Show folders themselves, not their entries.")
+@click.option("-a", is_flag=True, expose_value=False, help="Ignored: all names are always listed.")
+@click.option("-1", is_flag=True, expose_value=False, help="Ignored: each name has its own line.")
 @filtering
 @click.pass_obj
 def command(

@@ -43,6 +43,7 @@ def lines(client, *command):
 def test_ls_sorts_by_time_size_and_in_reverse(filled):
     by_time = [name for name in lines(filled, "ls", "-t", "r") if not name.endswith("/")]
     assert by_time == ["[x].txt", "large.bin", "b.txt", "a.txt"]
+    assert lines(filled, "ls", "-1a", "r") == lines(filled, "ls", "r")
     assert lines(filled, "ls", "-S", "r")[:4] == ["large.bin", "[x].txt", "b.txt", "a.txt"]
     assert lines(filled, "ls", "-r", "r") == list(reversed(lines(filled, "ls", "r")))
     assert lines(filled, "ls", "-tr", "r/*.txt") == ["r/a.txt", "r/b.txt", "r/[x].txt"]

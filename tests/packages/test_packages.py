@@ -16,6 +16,11 @@ pytestmark = [
     pytest.mark.skipif(TIER != "soak", reason="packages are built in `make soak` only"),
     pytest.mark.timeout(1800),
 ]
+COMPLETIONS = (
+    "bash-completion/completions/fsclient",
+    "zsh/vendor-completions/_fsclient",
+    "fish/vendor_completions.d/fsclient.fish",
+)
 MIRROR = "http://deb.debian.org/debian"
 
 
@@ -79,7 +84,8 @@ def test_the_debian_package_installs_serves_upgrades_and_goes(tmp_path: Path) ->
     assert "fsd ready" in inside(f"{as_fsd} '{serve} | head -n 1'")
     assert "ExecStart=/usr/bin/fsd" in inside("cat /usr/lib/systemd/system/fsd.service")
     inside("test -s /usr/share/man/man8/fsd.8.gz")
-    inside("test -s /usr/share/bash-completion/completions/fsadmin")
+    for file in COMPLETIONS:
+        inside(f"grep -q _FSCLIENT_COMPLETE /usr/share/{file}")
     inside("dpkg -i /package.deb")  # an upgrade keeps the data
     assert "alice" in inside(f"{as_fsd} 'fsadmin --home /var/lib/fsd list-users'")
     assert "stays in /var/lib/fsd" in inside("dpkg -P fs-sealed")
