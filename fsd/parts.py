@@ -12,7 +12,7 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.janitor import Janitor
 from fsd.blobs.opening import check_store, open_store
 from fsd.blobs.places import Places
-from fsd.cluster.export import server_name
+from fsd.cluster.export import check_contents, server_name
 from fsd.cluster.registry import NodeLoad, Registry
 from fsd.factory import server_keys
 from fsd.home.host_keys import HostKeys
@@ -58,6 +58,7 @@ class Parts:
         self._database = database
         self._blobs = open_store(settings.home.blobs, settings.blobs)
         check_store(self._blobs, server_name(settings.home))
+        check_contents(settings.home, database, self._blobs)
         self._vault = open_vault(settings.home, database)
         self._audit = AuditLog(self._vault, now_ms)
         self.keys = server_keys(settings.home, database)

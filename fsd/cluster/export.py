@@ -14,14 +14,20 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
+from fsd.blobs.local import LocalBlobs
 from fsd.home.home import JOINS, LOG_KEY, MASTER_KEY, HomeError
+from fsd.store.models import Blob
 from fsproto import crypto, labels
 from fsproto.errors import ConflictError, FsError, IntegrityError, WrongPassphraseError
 from fsproto.keys.passphrase import Kdf, seal, unseal
 from fsproto.packing import Record, pack, unpack
 
 if TYPE_CHECKING:
+    from fsd.blobs.base import BlobStore
     from fsd.home.home import Home
+    from fsd.store.engine import Database
     from fsproto.types import Random
 
 MAGIC = b"FSNODE1\n"
@@ -97,6 +103,21 @@ def import_node(home: Home, secrets: NodeSecrets) -> bool:
     home.note_run("", secrets.database)
     home.replace(MASTER_KEY, secrets.master_key)
     return True
+
+
+def check_contents(home: Home, database: Database, blobs: BlobStore) -> None:
+    """Raise `HomeError` if an imported node that starts does not share the contents of files."""
+    with home.explained():
+        joins = (home.path / JOINS).exists()
+    if not joins or not isinstance(blobs, LocalBlobs):
+        return
+    with database.read() as db:
+        place = db.scalar(select(Blob.place).where(Blob.place.is_not(None)).limit(1))
+    if place is not None and not any(home.blobs.glob("??/*")):
+        raise HomeError(
+            f"{home.blobs} is empty, but the database names contents of files.",
+            hint="Mount or link the folder blobs/ of the other nodes there, or set blobs.store.",
+        )
 
 
 def server_name(home: Home) -> str:

@@ -20,7 +20,6 @@ from fsd.home.home import (
     HOOK_KEY,
     HOST_KEY,
     HOST_MOVES,
-    JOINS,
     LOG_KEY,
     SSH_KEYS,
     HomeError,
@@ -133,8 +132,6 @@ class ServerKeys:
         now = {name: _hash(key) for name, key in stored.items() if name in NAMES}
         if now != seen:
             self._home.replace(_SEEN, json.dumps(now).encode())
-        with self._home.explained():
-            (self._home.path / JOINS).unlink(missing_ok=True)
 
     def _seen(self) -> dict[str, str]:
         try:

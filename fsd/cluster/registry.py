@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsd.cluster.presence import Presence
+from fsd.home.home import JOINS
 from fsd.store.cluster_models import ClusterNode
 from fsd.store.repos import cluster as rows
 from fsproto import __version__
@@ -116,6 +117,8 @@ class Registry:
             self._started_ms = rows.clock_ms(db, self._now_ms())
         self._address = address[:_NAME_LENGTH]
         self.beat(self._load)
+        with self._home.explained():
+            (self._home.path / JOINS).unlink(missing_ok=True)
 
     def beat(self, load: NodeLoad) -> None:
         """Note that this node is alive, and what it does; call it every `BEAT_S`."""

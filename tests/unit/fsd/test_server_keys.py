@@ -14,9 +14,10 @@ import pytest
 from sqlalchemy import select, update
 
 from fsd import factory
+from fsd.blobs.local import LocalBlobs
 from fsd.cluster import alone
 from fsd.cluster.alone import maintenance
-from fsd.cluster.export import MAGIC, import_node, open_node, seal_node, server_name
+from fsd.cluster.export import MAGIC, check_contents, import_node, open_node, seal_node, server_name
 from fsd.cluster.registry import DEAD_S, Registry
 from fsd.cluster.rotation import rotate_host_key
 from fsd.home.home import HOOK_KEY, HOST_KEY, HOST_MOVES, LOG_KEY, Home, HomeBusyError, HomeError
@@ -24,6 +25,7 @@ from fsd.home.host_keys import HostKeys
 from fsd.master_key import open_vault, rotate
 from fsd.store.cluster_models import ClusterNode, ServerKey
 from fsd.store.engine import Database
+from fsd.store.repos import blobs as blob_rows
 from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.errors import (
@@ -107,10 +109,29 @@ def test_an_imported_node_has_the_same_keys_after_its_first_opening(
     other.prepare()
     renew(other)
     assert shared(other) == shared(home)
+    Registry(database, other, now_ms).join("")
     assert not (other.path / "joins.json").exists()
     assert other.path.stat().st_mode & 0o077 == 0
     for name in shared(other):
         assert (other.path / name).stat().st_mode & 0o077 == 0
+
+
+def test_an_imported_node_without_the_contents_of_files_does_not_start(
+    home: Home, database: Database, tmp_path: Path
+):
+    other = imported(home, tmp_path / "other", database)
+    check_contents(other, database, LocalBlobs(other.blobs))
+    place = "ab/" + "ab" * 16
+    factory.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
+    with database.write() as db:
+        row = {"root": bytes(32), "owner_id": 1, "node_id": None, "salt": bytes(32), "size": 1}
+        blob_rows.add_all(db, [{**row, "created_ms": 0, "data": None, "place": place}])
+    with pytest.raises(HomeError, match="is empty, but the database names contents"):
+        check_contents(other, database, LocalBlobs(other.blobs))
+    check_contents(home, database, LocalBlobs(home.blobs))
+    (other.blobs / "ab").mkdir()
+    (other.blobs / place).touch()
+    check_contents(other, database, LocalBlobs(other.blobs))
 
 
 def test_an_imported_node_that_is_given_no_database_or_an_empty_one_makes_no_server(
