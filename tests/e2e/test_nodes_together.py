@@ -65,7 +65,7 @@ def test_people_enrol_and_rotate_keys_at_two_nodes_and_all_verify_one_log(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(arrives, people))
         for ran in pool.map(lambda person: person.run("verify", people[0].name), people[1:]):
-            assert ran.ok().err == ""
+            ran.ok()
     for server in nodes[:2]:
         done = server.admin("audit", "verify", "--json")
         assert done.returncode == 0, done.stdout
