@@ -27,7 +27,7 @@ def new(file: Path | None = None, what: str = "backup") -> str:
         if first and _ask("The same again: ") != first:
             raise UsageError("The two passphrases differ; nothing was done.")
     if not first:
-        raise UsageError(f"The {what} needs a passphrase: all keys of the server are in it.")
+        raise UsageError(f"The {what} is never made without a passphrase: all keys are in it.")
     return first
 
 
