@@ -31,6 +31,7 @@ from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
 from fsd.services.links.owner import LinkService
 from fsd.services.login.login import LoginService
+from fsd.services.requests.owner import RequestService
 from fsd.store.engine import Database
 from fsd.store.repos import cluster as rows
 from fsd.workers import IdleWorkers
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from fsd.net.ssh.server import SshServer
     from fsd.net.web.server import WebServer
     from fsd.services.links.receiver import LinkReceivers
+    from fsd.services.requests.uploader import RequestUploaders
     from fsd.settings.model import Settings
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,14 @@ class Parts:
             logins=settings.logins,
             now_ms=now_ms,
         )
+        self._requests = RequestService(
+            database,
+            self._audit,
+            policy=settings.requests,
+            url=settings.links.url,
+            logins=settings.logins,
+            now_ms=now_ms,
+        )
         self._log = KeyLogWriter(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
         self.watch = _watch(settings, database, stop)
@@ -124,7 +134,9 @@ class Parts:
             folder=settings.home.blobs / "staging",
         )
         self.hooks = self._hook_worker()
-        self.web, self._receivers = self._web_door(settings)
+        self._receivers: LinkReceivers | None = None
+        self._uploaders: RequestUploaders | None = None
+        self.web = self._web_door(settings)
         self.ssh_keys: list[SshHostKey] = []
         self.ssh = None if settings.ssh_listen is None else self._ssh_door(settings, dispatcher)
 
@@ -145,13 +157,14 @@ class Parts:
             counted=counted,
         )
 
-    def _web_door(self, settings: Settings) -> tuple[WebServer | None, LinkReceivers | None]:
+    def _web_door(self, settings: Settings) -> WebServer | None:
         if settings.web_listen is None:
-            return None, None
+            return None
         from fsd.net.web.server import WebServer
         from fsd.services.links.receiver import LinkReceivers
+        from fsd.services.requests.uploader import RequestUploaders
 
-        receivers = LinkReceivers(
+        self._receivers = receivers = LinkReceivers(
             self._database,
             self._blobs,
             self._audit,
@@ -159,10 +172,23 @@ class Parts:
             logins=settings.logins,
             now_ms=now_ms,
         )
+        self._uploaders = uploaders = RequestUploaders(
+            self._database,
+            self._blobs,
+            self._audit,
+            ticket_key=self._vault.derived(labels.SERVER_REQUEST_TICKETS),
+            policy=settings.requests,
+            drops=settings.drops,
+            logins=settings.logins,
+            now_ms=now_ms,
+            places=self._places,
+            spare=self.spare,
+        )
         if not settings.links.url:
             log.warning("web.url is empty, so people cannot make links")
         counted = _nothing if self.watch is None else self.watch.web
-        return WebServer(receivers, settings.web, settings.door.refusal_s, counted), receivers
+        refusal_s = settings.door.refusal_s
+        return WebServer(receivers, uploaders, settings.web, refusal_s, counted)
 
     def _hook_worker(self) -> HookWorker | None:
         """Return what delivers events, if the settings have a target for them."""
@@ -198,6 +224,7 @@ class Parts:
             self._drops,
             ChangeService(self._database),
             self._links,
+            self._requests,
         )
         return dispatcher if self.watch is None else self.watch.beside(dispatcher)
 
@@ -231,6 +258,8 @@ class Parts:
         self.quotas.renew()
         self._transfers.renew()
         self._places.renew()
+        if self._uploaders is not None:
+            self._uploaders.renew()
 
     def renew(self, settings: Settings, host_key: crypto.RsaKey, moves: Sequence[Move]) -> None:
         """Apply settings that need no restart, and a host key, to connections from now on."""
@@ -238,8 +267,12 @@ class Parts:
         self.quotas.policy = settings.quota
         self._people.policy = settings.person
         self._links.policy, self._links.logins = settings.links, settings.logins
-        if self.web is not None and self._receivers is not None:
-            self._receivers.logins = settings.logins
+        self._requests.policy, self._requests.url = settings.requests, settings.links.url
+        self._requests.logins = settings.logins
+        if self._receivers is not None and self._uploaders is not None:
+            self._receivers.proofs.logins = self._uploaders.proofs.logins = settings.logins
+            self._uploaders.policy = settings.requests
+        if self.web is not None:
             self.web.renew(settings.door.refusal_s)
         dispatcher = self._dispatcher()
         self.door.renew(dispatcher, host_key, settings.door, moves)

@@ -211,6 +211,16 @@ class LinkPolicy:
 
 
 @dataclass(frozen=True)
+class RequestPolicy:
+    """Request links: what one user may have. The limits of drops hold for what is sent, too."""
+
+    most: int = 1000
+    """Request links of one user; 0: the server offers none."""
+    at_once: int = 16
+    """Files that are sent to one user at the same time."""
+
+
+@dataclass(frozen=True)
 class WebPolicy:
     """The web listener: its certificate, its connections, and the proxies before it."""
 

@@ -81,6 +81,7 @@ REQUEST_DROP_NOTE = b"fs/2 requested drop note"
 
 KEYFILE = b"fs/2 keyfile"
 JOURNAL = b"fs/2 upload journal"
+REQUEST_JOURNAL = b"fs/2 requested drop journal"
 UNFINISHED = b"fs/2 unfinished command"
 SYNC_STATE = b"fs/2 state of a synchronised pair"
 SYNC_PAIR = b"fs/2 name of a synchronised pair"

@@ -20,6 +20,7 @@ from fsd.store.repos import (
     links,
     penalties,
     quotas,
+    requests,
     sessions,
     uploads,
     users,
@@ -86,6 +87,7 @@ class Janitor:
             quotas.tidy(db, now)
             penalties.tidy(db, now - int(PENALTY_S * 1000))
             links.tidy(db, now, int(INCOMPLETE_LINK_S * 1000), PUBLIC_LINK_TICKET_S * 1000)
+            requests.tidy(db, now, before)
             users.drop_used(db, now - int(USED_OTP_S * 1000))
         if stale:
             log.info("tidied up", extra={"count": len(stale)})

@@ -40,7 +40,8 @@ class Metrics:
             dispatcher.histories,
             dispatcher.drops,
         )
-        return CountingDispatcher(*parts, dispatcher.changes, dispatcher.links, self._numbers)
+        others = dispatcher.changes, dispatcher.links, dispatcher.requests
+        return CountingDispatcher(*parts, *others, self._numbers)
 
     def login_over_ssh(self, result: str) -> None:
         """Count a login at the SSH listener: `ok`, `refused` or `failed`."""

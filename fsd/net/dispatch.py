@@ -18,6 +18,7 @@ from fsd.services.files.uploads import FinishedUpload, StagedUpload
 from fsd.services.links.owner import LinkService
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.login import LoginService
+from fsd.services.requests.owner import RequestService
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import (
@@ -51,6 +52,7 @@ from fsproto.messages.files import (
 from fsproto.messages.history import Forget, GetHistory, GetLineage, GetRemoved
 from fsproto.messages.keylog import GetBundle, GetLog, Rotate, RotatePart
 from fsproto.messages.links import AddToLink, GetLinks, MakeLink, RemoveLinks
+from fsproto.messages.requests import GetRequests, MakeRequest, RemoveRequests
 from fsproto.messages.shares import (
     Block,
     GetBlocked,
@@ -102,6 +104,7 @@ class Dispatcher:
     drops: DropService
     changes: ChangeService
     links: LinkService
+    requests: RequestService
 
     def log_in(
         self, ask: Login | Enroll, channel_id: bytes, address: str
@@ -140,12 +143,8 @@ class Dispatcher:
                 return self.histories.removed(who, folder, skip)
             case GetMembers() | GetGroup() | Leave() | Block() | GetBlocked():
                 return self._of_shares(who, ask)
-            case MakeLink():
-                return self.links.make(who, ask)
-            case AddToLink():
-                return self.links.add(who, ask)
-            case RemoveLinks(removed):
-                return self.links.remove(who, removed)
+            case MakeLink() | AddToLink() | RemoveLinks() | MakeRequest() | RemoveRequests():
+                return self._of_links(who, ask)
         return self._of_account(who, ask)
 
     def _of_shares(
@@ -163,6 +162,22 @@ class Dispatcher:
                 return self.sharing.block(who, owner, blocked=blocked)
             case GetBlocked():
                 return self.sharing.blocked(who)
+
+    def _of_links(
+        self, who: Principal, ask: MakeLink | AddToLink | RemoveLinks | MakeRequest | RemoveRequests
+    ) -> Message:
+        """Answer a message about public links and request links."""
+        match ask:
+            case MakeLink():
+                return self.links.make(who, ask)
+            case AddToLink():
+                return self.links.add(who, ask)
+            case RemoveLinks(removed):
+                return self.links.remove(who, removed)
+            case MakeRequest():
+                return self.requests.make(who, ask)
+            case RemoveRequests(ended):
+                return self.requests.end(who, ended)
 
     def _of_account(self, who: Principal, ask: Message) -> Message:
         """Answer a message of a user on the user's own account."""
@@ -205,6 +220,8 @@ class Dispatcher:
                 return self.drops.waiting(who)
             case GetLinks():
                 return self.links.listing(who)
+            case GetRequests():
+                return self.requests.listing(who)
             case GetHistory(node, version):
                 return self.histories.of_node(who, node, version)
             case GetLineage(ranges):

@@ -15,6 +15,7 @@ from fsd.policies import (
     LoginPolicy,
     PersonPolicy,
     QuotaPolicy,
+    RequestPolicy,
     SshPolicy,
     UploadLimits,
     WebPolicy,
@@ -50,4 +51,5 @@ class Settings:
     """Where receivers of public links are served over HTTP; None: nowhere."""
     web: WebPolicy = field(default_factory=WebPolicy)
     links: LinkPolicy = field(default_factory=LinkPolicy)
+    requests: RequestPolicy = field(default_factory=RequestPolicy)
     hooks: HookPolicy = field(default_factory=HookPolicy)

@@ -59,7 +59,8 @@ _SECTIONS = {
     "hooks": ("`[hooks]`", "Delivery of events; see [Operations](operations.md#hooks)."),
     "web": ("`[web]`", "The web listener for [public links](public-links.md)."),
     "links": ("`[links]`", "Limits for public links."),
-    "drops": ("`[drops]`", "Limits for drops; they matter only with `drop_box = true`."),
+    "requests": ("`[requests]`", "Limits for [request links](public-links.md#request-links)."),
+    "drops": ("`[drops]`", "Limits for drops: of the drop box, and of request links."),
 }
 _WIDTH = 34
 

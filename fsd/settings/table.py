@@ -134,8 +134,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("drops.at_once", "drops.at_once", Whole(1, 1000), "Uploads of drops per user at the same time."),
     Setting("drops.keep_days", "drops.keep_days", Whole(1, 36_500), "Days after which a drop is deleted that its recipient has neither accepted nor rejected."),
 
-    Setting("web.listen", "web_listen", Listening(optional=True), "Address of the web listener, for receivers of public links. Empty: off."),
-    Setting("web.url", "links.url", LinkStart(), "The start of the URLs of public links, before `/l#`: the address of the web listener, or of the proxy before it, as receivers reach it. Empty: people cannot make links.", reloads=True),
+    Setting("web.listen", "web_listen", Listening(optional=True), "Address of the web listener, for public links and request links. Empty: off."),
+    Setting("web.url", "links.url", LinkStart(), "The start of the URLs of public links and request links, before `/l#` or `/r#`: the address of the web listener, or of the proxy before it, as receivers reach it. Empty: people cannot make links.", reloads=True),
     Setting("web.certificate", "web.certificate", FilePath(), "File with the TLS certificates in PEM, if the listener has TLS itself. Empty: a proxy has it."),
     Setting("web.certificate_key", "web.certificate_key", FilePath(), "File with the private key in PEM. Empty: it is in the file of `web.certificate`."),
     Setting("web.proxies", "web.proxies", Addresses(), "Addresses of proxies whose `X-Forwarded-For` names the client. The proxy must replace that header, or add to it."),
@@ -145,6 +145,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("web.stall", "web.stall_s", Time(5, 3600), "Time limit without the receiver reading data that the server sends."),
     Setting("links.most", "links.most", Whole(1, 1_000_000), "Public links per user.", reloads=True),
     Setting("links.descriptions_mib", "links.descriptions_mib", Whole(1, 1 << 20), "Sealed descriptions of the public links of one user, in MiB: about 0.3 KiB for each file.", reloads=True),
+    Setting("requests.most", "requests.most", Whole(0, 1_000_000), "Request links per user; 0: none, and existing ones take no files. The limits of `[drops]` hold for the files, also with `drop_box = false`.", reloads=True),
+    Setting("requests.at_once", "requests.at_once", Whole(1, 10_000), "Files that are sent to one user with request links at the same time.", reloads=True),
 
     Setting("hooks.command", "hooks.command", Command(), "Program that is run for each event, with the event as JSON on its standard input; no shell. Empty: none.", secret=True),
     Setting("hooks.url", "hooks.url", WebhookUrl(), "Webhook that each event is sent to, signed with the secret in `hook.key`. Empty: none.", secret=True),

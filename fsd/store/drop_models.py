@@ -26,6 +26,8 @@ class Drop(Base):
     wrapped: Mapped[bytes] = mapped_column(Octets)
     note: Mapped[bytes] = mapped_column(Octets)
     created_ms: Mapped[int] = mapped_column(BigInteger)
+    request_id: Mapped[bytes | None] = mapped_column(Octets(16))
+    """The request link with which it was sent; NULL: the server sealed it."""
 
     __table_args__ = (
         Index("ix_drops_user_id", "user_id", "created_ms"),

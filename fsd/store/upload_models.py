@@ -19,6 +19,8 @@ class Upload(Base):
 
     place: Mapped[str] = mapped_column(String(80), primary_key=True)
     owner_id: Mapped[int] = mapped_column(BigInteger)
+    """The user; minus the user's number for an upload with one of the user's request links, so that
+    it counts apart from the user's own uploads."""
     salt: Mapped[bytes] = mapped_column(Octets(32))
     remote_id: Mapped[str] = mapped_column(String(1024))
     """The blob store's own name of the upload; may be empty."""

@@ -81,7 +81,12 @@ class NewDrop(Value, frozen=True):
     drop: DropId
     salt: Salt
     keys: RequestDropKeys
+    secret: bytes
+    """The secret of the drop (32 bytes), from which its keys follow."""
     wrapped: bytes
+
+    def __repr__(self) -> str:
+        return f"NewDrop(drop={self.drop!r})"
 
     @classmethod
     def to(cls, owner: NamedBundle, request: RequestId, mark: bytes, random: Random) -> NewDrop:
@@ -92,6 +97,7 @@ class NewDrop(Value, frozen=True):
             drop,
             Salt(random(integrity.SALT_SIZE)),
             RequestDropKeys.of(request, secret, mark),
+            secret,
             seal_to(owner, _info(request, drop, owner.body.user), secret, random),
         )
 

@@ -133,17 +133,22 @@ class Metadata(Record, frozen=True):
     """32 bytes; None for a folder."""
 
 
+REQUEST = "request"
+"""In place of a key's fingerprint in a `Dropped`: the file was sent with a request link."""
+
+
 class Dropped(Record, frozen=True):
-    """The origin of a file that its author accepted from the drop box.
+    """The origin of a file that its author accepted from the drop box, or from a request link.
 
     The author copies these facts from the server, which recorded them at the upload. There is no
-    other evidence for them.
+    other evidence for them. Of a file that was sent with a request link, `label` is the note of
+    the request link, and `address` how the uploader signed.
     """
 
     drop: DropId
     arrived_ms: Uint63
     key: str
-    """Fingerprint of the SSH key used for the upload; empty for a one-time password."""
+    """Fingerprint of the SSH key used for the upload; empty for a one-time password; `REQUEST`."""
     label: str
     """The administrator's label for that key."""
     address: str

@@ -77,6 +77,12 @@ def sealed_size(plain_size: int) -> int:
     return HEADER_SIZE + plain_size + TAG_SIZE * segment_count(plain_size)
 
 
+def plain_size(sealed: int) -> int | None:
+    """Return the bytes of plaintext in a stored stream of `sealed` bytes; None for no such size."""
+    size = sealed - HEADER_SIZE - TAG_SIZE * stored_segment_count(sealed)
+    return size if 0 <= size <= MAX_PLAIN and sealed_size(size) == sealed else None
+
+
 def segment_count(plain_size: int) -> int:
     """Return how many segments a file of `plain_size` bytes has; at least one."""
     return 1 + max(0, -(-(plain_size - FIRST_PLAIN) // OTHER_PLAIN))

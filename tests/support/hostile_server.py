@@ -24,7 +24,14 @@ from fsd.home.home import HOST_KEY, Home
 from fsd.net.dispatch import Dispatcher
 from fsd.net.logged_in import LoggedIn
 from fsd.net.server import NativeServer
-from fsd.policies import DropPolicy, LinkPolicy, ListenerPolicy, LoginPolicy, PersonPolicy
+from fsd.policies import (
+    DropPolicy,
+    LinkPolicy,
+    ListenerPolicy,
+    LoginPolicy,
+    PersonPolicy,
+    RequestPolicy,
+)
 from fsd.principal import Principal
 from fsd.services.drops.service import DropService
 from fsd.services.files.changes import ChangeService
@@ -35,6 +42,7 @@ from fsd.services.files.shares import ShareService
 from fsd.services.files.transfers import TransferService
 from fsd.services.links.owner import LinkService
 from fsd.services.login.login import LoginService
+from fsd.services.requests.owner import RequestService
 from fsd.store.engine import Database
 from fsd.workers import IdleWorkers
 from fskit.clock import now_ms
@@ -372,6 +380,14 @@ class HostileServer:
                 database,
                 AuditLog(vault, now_ms),
                 policy=LinkPolicy(url="http://links.test"),
+                logins=self._logins,
+                now_ms=now_ms,
+            ),
+            RequestService(
+                database,
+                AuditLog(vault, now_ms),
+                policy=RequestPolicy(),
+                url="http://links.test",
                 logins=self._logins,
                 now_ms=now_ms,
             ),

@@ -17,7 +17,8 @@ from fsd.audit.log import AuditLog
 from fsd.auth.otp import OtpSetting
 from fsd.auth.vault import Vault
 from fsd.blobs.local import LocalBlobs
-from fsd.policies import DropPolicy, LinkPolicy, LoginPolicy
+from fsd.blobs.places import Places
+from fsd.policies import DropPolicy, LinkPolicy, LoginPolicy, RequestPolicy
 from fsd.principal import Principal
 from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
@@ -32,9 +33,12 @@ from fsd.services.files.transfers import TransferService
 from fsd.services.links.owner import LinkService
 from fsd.services.links.receiver import LinkReceivers
 from fsd.services.login.login import LoginService
+from fsd.services.requests.owner import RequestService
+from fsd.services.requests.uploader import RequestUploaders
 from fsd.store.audit_models import AuditEntry
 from fsd.store.engine import Database
 from fsd.store.models import Blob
+from fsd.workers import IdleWorkers
 from fsproto import crypto, labels
 from fsproto.keylog.entries import sign_rotation
 from fsproto.keylog.head import KeyLogHead, pack_log_head
@@ -132,6 +136,27 @@ class Services:
             ticket_key=self.vault.derived(labels.SERVER_LINK_TICKETS),
             logins=GUESSES,
             now_ms=clock,
+        )
+
+        self.requests = RequestService(
+            database,
+            self.audit,
+            policy=RequestPolicy(),
+            url="https://files.example.org",
+            logins=GUESSES,
+            now_ms=clock,
+        )
+        self.uploaders = RequestUploaders(
+            database,
+            self.blobs,
+            self.audit,
+            ticket_key=self.vault.derived(labels.SERVER_REQUEST_TICKETS),
+            policy=RequestPolicy(),
+            drops=DropPolicy(),
+            logins=GUESSES,
+            now_ms=clock,
+            places=Places(database, clock),
+            spare=IdleWorkers(0),
         )
 
     def path(self, root: bytes) -> Path:

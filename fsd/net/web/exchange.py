@@ -10,8 +10,10 @@ import h11
 _HEAD = 8192
 """Most bytes of the head of a request."""
 _BODY = 4096
-"""Most bytes of the body of a request; it is ignored."""
-_READ = 16 * 1024
+"""Most bytes of the body of a request that needs none; it is ignored."""
+_READ = 64 * 1024
+SLOWEST = 8 * 1024
+"""Bytes in a second that a body must have, besides the time of a stall."""
 
 _SAFE = (
     ("Cache-Control", "no-store"),
@@ -28,6 +30,12 @@ SHARED = (
     ("Cross-Origin-Resource-Policy", "cross-origin"),
 )
 """Headers that let a page from another place open a link."""
+TAKES = (
+    *SHARED,
+    ("Access-Control-Allow-Headers", "Authorization, Content-Type"),
+    ("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, DELETE, OPTIONS"),
+)
+"""Headers that let a page from another place send files."""
 TEXT = "text/plain; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 OCTETS = "application/octet-stream"
@@ -67,35 +75,79 @@ class HttpExchange:
         self._request_s = request_s
         self._stall_s = stall_s
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_HEAD)
+        self._rest = memoryview(b"")
+        """Received bytes of the body that `read_into` had no room for."""
 
     async def request(self) -> h11.Request | None:
-        """Return the next request, its body read and ignored; None at the end of the connection.
+        """Return the head of the next request; None at the end of the connection.
 
-        `BadRequest` for what is no request, `TimeoutError` for a slow one.
+        `BadRequest` for what is no request, `TimeoutError` for a slow one. The body must be read
+        before the next request.
         """
         async with asyncio.timeout(self._request_s):
-            try:
-                event = await self._event()
-                if not isinstance(event, h11.Request):
-                    return None
-                _check_head(event)
-                await self._skip_body()
-            except h11.RemoteProtocolError as error:
-                raise BadRequest(error.error_status_hint) from None
+            event = await self._event()
+            if not isinstance(event, h11.Request):
+                return None
+            _check_head(event)
         return event
 
-    async def _skip_body(self) -> None:
-        size = 0
-        while not isinstance(event := await self._event(), h11.EndOfMessage):
-            if not isinstance(event, h11.Data):
-                raise BadRequest(400)
-            size += len(event.data)
-            if size > _BODY:
-                raise BadRequest(413)
+    async def body(self, most: int = _BODY) -> bytes:
+        """Return the body; `BadRequest` if it is longer than `most`, `TimeoutError` if slow."""
+        body = bytearray()
+        async with asyncio.timeout(self._request_s):
+            while (data := await self._data()) is not None:
+                body += data
+                if len(body) > most:
+                    raise BadRequest(413)
+        return bytes(body)
+
+    async def read_into(self, room: memoryview) -> int:
+        """Fill `room` with the next bytes of the body; return how many, less only at its end.
+
+        `TimeoutError` if the client stalls, or is much slower than `SLOWEST` bytes in a second.
+        """
+        have = 0
+        async with asyncio.timeout(self._stall_s + len(room) / SLOWEST):
+            while have < len(room):
+                if not self._rest:
+                    async with asyncio.timeout(self._stall_s):
+                        data = await self._data()
+                    if data is None:
+                        break
+                    self._rest = memoryview(data)
+                piece = self._rest[: len(room) - have]
+                room[have : have + len(piece)] = piece
+                self._rest = self._rest[len(piece) :]
+                have += len(piece)
+        return have
+
+    async def skip(self, most: int) -> None:
+        """Read and ignore the rest of a body; a longer one than `most` ends the connection."""
+        self._rest = memoryview(b"")
+        async with asyncio.timeout(self._stall_s + most / SLOWEST):
+            while most > 0 and (data := await self._data()) is not None:
+                most -= len(data)
+
+    async def _data(self) -> bytes | None:
+        """Return the next bytes of the body; None at its end."""
+        if self._http.their_state is not h11.SEND_BODY:
+            return None
+        event = await self._event()
+        if isinstance(event, h11.Data):
+            return bytes(event.data)
+        if isinstance(event, h11.EndOfMessage):
+            return None
+        raise BadRequest(400)
 
     async def _event(self) -> object:
-        while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(await self._reader.read(_READ))
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                if self._http.they_are_waiting_for_100_continue:
+                    go_on = h11.InformationalResponse(status_code=100, headers=[])
+                    self._writer.write(self._http.send(go_on) or b"")
+                self._http.receive_data(await self._reader.read(_READ))
+        except h11.RemoteProtocolError as error:
+            raise BadRequest(error.error_status_hint) from None
         return event
 
     async def answer(

@@ -1,4 +1,4 @@
-"""The web listener: serves the receivers of public links, and nothing else of the server.
+"""The web listener: serves receivers of public links and uploaders, and nothing else.
 
 Refusals are answered at a fixed time after the request, and are alike to the byte. Database and
 disk are used in threads.
@@ -19,13 +19,17 @@ from fsd.auth.throttle import network_of
 from fsd.blobs.base import BlobReader
 from fsd.net.limits import Unauthenticated
 from fsd.net.timing import until_answer
-from fsd.net.web.exchange import HTML, OCTETS, SHARED, TEXT, BadRequest, HttpExchange
+from fsd.net.web.exchange import HTML, OCTETS, SHARED, TAKES, TEXT, BadRequest, HttpExchange
 from fsd.net.web.requests import Ask, Kind, client_address, read_request
+from fsd.net.web.uploads import UploadAnswers
 from fsd.policies import WebPolicy
-from fsd.services.links.receiver import LinkReceivers, NoSuchLink
+from fsd.services.links.proofs import NoSuchLink
+from fsd.services.links.receiver import LinkReceivers
+from fsd.services.requests.uploader import RequestUploaders
 from fsd.web_page import made_page
 from fsd.workers import run_in, started_pool
 from fsproto.errors import BadSettingError, FsError
+from fsproto.limits import MAX_REQUEST_SEGMENTS, SEGMENT_SIZE
 
 log = logging.getLogger(__name__)
 
@@ -40,26 +44,29 @@ _NOTHING = b"There is nothing here.\n"
 
 
 class WebServer:
-    """The listener for receivers of public links."""
+    """The listener for receivers of public links, and for uploaders with request links."""
 
     def __init__(
         self,
         links: LinkReceivers,
+        uploaders: RequestUploaders,
         policy: WebPolicy,
         refusal_s: float,
         counted: Callable[[str, int, int], None],
     ) -> None:
-        """Take the service, the limits, the time of refusals, and a counter of answers.
+        """Take the services, the limits, the time of refusals, and a counter of answers.
 
         `BadSettingError` if the certificate cannot be read.
         """
         self._links = links
+        self._uploaders = uploaders
         self._policy = policy
         self._refusal_s = refusal_s
         self._counted = counted
         self._tls = _tls(policy)
         self._page = made_page()
         self._pool = started_pool(_THREADS, "fsd-web")
+        self._uploads = UploadAnswers(uploaders, self._pool)
         self._server: asyncio.Server | None = None
         self._open: Unauthenticated[asyncio.Task[None]] = Unauthenticated(
             most=policy.connections, most_of_one=policy.connections_of_one
@@ -86,6 +93,7 @@ class WebServer:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await run_in(self._pool, self._uploaders.close)
         self._pool.shutdown()
 
     def renew(self, refusal_s: float) -> None:
@@ -135,13 +143,13 @@ class WebServer:
         while True:
             try:
                 request = await http.request()
+                if request is None:
+                    return
+                await self._answer(http, request, peer)
             except BadRequest as error:
                 if http.can_answer:
                     await http.answer(error.status, b"This is not a request for a link.\n")
                 return
-            if request is None:
-                return
-            await self._answer(http, request, peer)
             if not http.next_one():
                 return
 
@@ -152,6 +160,10 @@ class WebServer:
         address = client_address(peer, request, self._policy.proxies)
         status, size = 500, 0
         try:
+            if ask.kind.is_of_request_link:
+                status = await self._of_request_link(http, ask, address, asked)
+                return
+            await http.body()
             match ask.kind:
                 case Kind.PAGE:
                     status = 200
@@ -159,13 +171,14 @@ class WebServer:
                     await http.answer(status, self._page, HTML, _PAGE_POLICY, head_only=head_only)
                 case Kind.OPTIONS:
                     status = 200
-                    await http.answer(status, b"", TEXT, *SHARED)
+                    await http.answer(status, b"", TEXT, *(TAKES if ask.takes else SHARED))
                 case Kind.OTHER:
                     status = 404
                     await http.answer(status, _NOTHING, head_only=ask.head_only)
                 case Kind.METHOD:
                     status = 405
-                    await http.answer(status, b"Only GET, HEAD and POST.\n", TEXT, *SHARED)
+                    told = b"Another method is needed.\n"
+                    await http.answer(status, told, TEXT, *(TAKES if ask.takes else SHARED))
                 case _:
                     status, size = await self._about_link(http, ask, address, asked)
         except FsError as error:
@@ -174,6 +187,22 @@ class WebServer:
                 await http.answer(500, b"The server failed.\n", TEXT, *SHARED)
         finally:
             self._counted(ask.kind.value, status, size)
+
+    async def _of_request_link(
+        self, http: HttpExchange, ask: Ask, address: str, asked: float
+    ) -> int:
+        """Answer an uploader; return the status."""
+        try:
+            return await self._uploads.answer(http, ask, address)
+        except NoSuchLink:
+            await http.skip(MAX_REQUEST_SEGMENTS * SEGMENT_SIZE)
+            await asyncio.sleep(until_answer(self._refusal_s, asked))
+            await http.answer(404, _NOTHING, TEXT, *TAKES, head_only=ask.head_only)
+            return 404
+        except TimeoutError:
+            if http.can_answer:
+                await http.answer(408, b"The body arrived too slowly.\n", TEXT, *TAKES)
+            raise
 
     async def _about_link(
         self, http: HttpExchange, ask: Ask, address: str, asked: float

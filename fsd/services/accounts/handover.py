@@ -15,6 +15,7 @@ from fsd.store.repos import (
     key_backups,
     logins,
     quotas,
+    requests,
     sessions,
     shares,
     uploads,
@@ -61,6 +62,6 @@ def close(db: Db, user: models.User, heir: models.User, now_ms: int) -> list[str
     for _, key in drops.keys(db, [user.id]):
         drops.remove_key(db, key.fingerprint)
     gone = drops.remove(db, [drop.id for drop, _ in drops.waiting(db, user.id)])
-    gone += uploads.drop_all(db, user.id)
+    gone += uploads.drop_all(db, user.id) + requests.drop_all(db, user.id)
     quotas.hand_over(db, user.id, heir.id, now_ms)
     return gone

@@ -31,7 +31,7 @@ from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import drops as rows
 from fsd.store.repos import logins, users
 from fsd.store.repos import uploads as upload_rows
-from fsproto.drop import Drop, DropContent
+from fsproto.drop import Drop, DropContent, RequestedDrop
 from fsproto.errors import (
     ConflictError,
     NotAllowedError,
@@ -45,7 +45,7 @@ from fsproto.messages.base import Done
 from fsproto.messages.drops import Drops
 from fsproto.names import is_user
 from fsproto.signed import Signed
-from fsproto.types import DropId, Hash, Random, Root, Salt
+from fsproto.types import DropId, Hash, Random, RequestId, Root, Salt
 
 LINGER_MS = 10 * 60_000
 """How long a session without a connection is kept, in milliseconds."""
@@ -300,4 +300,7 @@ class DropService:
 
 def _drop(row: Row, blob: models.Blob) -> Drop:
     content = DropContent(Salt(blob.salt), Root(blob.root), blob.size)
-    return Drop(DropId(row.id), Hash(row.bundle_hash), row.wrapped, row.note, content, None)
+    arrived = None
+    if row.request_id is not None:
+        arrived = RequestedDrop(RequestId(row.request_id), row.created_ms)
+    return Drop(DropId(row.id), Hash(row.bundle_hash), row.wrapped, row.note, content, arrived)

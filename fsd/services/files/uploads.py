@@ -131,6 +131,11 @@ class StagedUpload:
             raise IntegrityError("The upload was damaged in transit: its salted hash differs.")
 
     @property
+    def segments(self) -> int:
+        """The number of segments, with a shorter last one."""
+        return len(self._leaves)
+
+    @property
     def whole_segments(self) -> int:
         """The number of complete segments."""
         return self._size // SEGMENT_SIZE

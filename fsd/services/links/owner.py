@@ -10,6 +10,7 @@ from fsd.audit.events import AuditEvent
 from fsd.audit.log import AuditLog
 from fsd.policies import MIB, LinkPolicy, LoginPolicy
 from fsd.principal import Principal
+from fsd.services.links.proofs import is_locked
 from fsd.services.paging import following, parts
 from fsd.store.engine import Database
 from fsd.store.link_models import PublicLink
@@ -121,7 +122,7 @@ class LinkService:
             row.downloads,
             row.used_ms,
             row.files,
-            row.guarded and row.wrong >= self.logins.most_failures,
+            is_locked(row, self.logins),
         )
 
     def remove(self, who: Principal, links: list[LinkId]) -> Done:

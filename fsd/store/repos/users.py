@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User, table
 from fsd.store.quota_models import Handover, Quota
-from fsd.store.repos import uploads
+from fsd.store.repos import requests, uploads
 from fsd.store.repos.many import helpings
 from fsproto.sealed.manifest import NodeKind
 
@@ -229,7 +229,7 @@ def drop_tree(db: Db, user_id: int) -> list[str]:
     outside = select(Blob.place).where(Blob.owner_id == user_id, Blob.place.is_not(None))
     places = [place for place in db.scalars(outside) if place]
     uploads.doom(db, places)
-    places += uploads.drop_all(db, user_id)
+    places += uploads.drop_all(db, user_id) + requests.drop_all(db, user_id)
     for owned in (Blob, Node):
         db.execute(delete(owned).where(owned.owner_id == user_id))
     db.execute(delete(Tree).where(Tree.user_id == user_id))

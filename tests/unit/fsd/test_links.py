@@ -12,7 +12,8 @@ from fsd.audit.events import AuditEvent
 from fsd.blobs.janitor import Janitor
 from fsd.policies import KeepPolicy, LinkPolicy, LoginPolicy
 from fsd.services.files.commits import FileService
-from fsd.services.links.receiver import NoSuchLink, Shown
+from fsd.services.links.proofs import NoSuchLink
+from fsd.services.links.receiver import Shown
 from fsproto.errors import (
     ConflictError,
     FsError,

@@ -38,7 +38,7 @@ def fields(owner: object, above: str = "") -> set[str]:
         value = getattr(owner, one.name)
         parted = dataclasses.is_dataclass(value)
         parts = {"logins", "door", "ssh", "person", "blobs", "uploads", "keep", "quota"}
-        parts |= {"drops", "hooks", "web", "links"}
+        parts |= {"drops", "hooks", "web", "links", "requests"}
         if parted and one.name in parts:
             found |= fields(value, f"{above}{one.name}.")
         else:

@@ -41,7 +41,11 @@ class Web:
 
     async def _run(self) -> None:
         server = WebServer(
-            self._office.receivers, self._policy, REFUSAL_S, lambda *one: self.counted.append(one)
+            self._office.receivers,
+            self._office.uploaders,
+            self._policy,
+            REFUSAL_S,
+            lambda *one: self.counted.append(one),
         )
         self.address = await server.open("127.0.0.1", 0)
         self._opened.set()

@@ -76,6 +76,7 @@ KINDS = {
         "REQUEST_RECORD",
         "REQUEST_DROP_NOTE",
     },
+    "derived from the mark of a request link": {"REQUEST_JOURNAL"},
     "derived from an identity": {"JOURNAL", "SYNC_STATE"},
     "derived from a public bundle": {"SAFETY_NUMBER"},
     "names of a client's own files": {"UNFINISHED", "SYNC_PAIR"},

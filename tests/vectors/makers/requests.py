@@ -263,7 +263,7 @@ def _drops(kept: Kept) -> list[Vector]:
     arrived = RequestedDrop(OPEN.request, TIME_MS)
 
     def note_of(body: RequestNote, keys: RequestDropKeys, seed: str) -> bytes:
-        made = NewDrop(OPEN.request, ID, SALT, keys, b"")
+        made = NewDrop(OPEN.request, ID, SALT, keys, SECRET, b"")
         return made.seal_note(content, body, Seeded(seed))
 
     sealed = note_of(NOTE, keys, "requested drop note")
@@ -273,7 +273,7 @@ def _drops(kept: Kept) -> list[Vector]:
         note = sealed
         if request != OPEN.request:
             other = RequestDropKeys.of(request, SECRET, mark)
-            made = NewDrop(request, ID, SALT, other, b"")
+            made = NewDrop(request, ID, SALT, other, SECRET, b"")
             note = made.seal_note(content, NOTE, Seeded("requested drop note"))
 
         def opens(wrapped: bytes) -> bool:

@@ -1,0 +1,1 @@
+"""Request links: what owners and uploaders do with them."""
