@@ -41,7 +41,8 @@ _LEFT_OUT: Fields = {"left_out": "local paths that were left out, for example sy
 _TRANSFER = _TOTALS | _LEFT_OUT | FAILED
 _DROPPED: Fields = {
     "[].dropped": "for a file that was accepted from a drop, else null",
-    "[].dropped.id": "the id of the drop",
+    "[].dropped.id": "the id of the drop; of a file that was sent with a request link, `key` is "
+    "`request`, `label` the note of the request link, and `address` how the uploader signed",
     "[].dropped.arrived_ms": "when it arrived",
     "[].dropped.address": "the address of the sender",
     "[].dropped.key": "fingerprint of the sender's SSH key; null for a one-time password",
@@ -113,6 +114,16 @@ _LINK: Fields = {
     "password": "whether it has a password",
 }
 
+_REQUEST: Fields = {
+    "id": "the id of the request link",
+    "folder": "the folder for accepted files",
+    "note": "the text that uploaders see",
+    "expires_ms": "when it ends; null: never",
+    "max_files": "how many files it permits; null: any number",
+    "max_bytes": "how many bytes it permits, of all files together; null: any number",
+    "password": "whether it has a password",
+}
+
 RESULTS: dict[str, Fields] = {
     "enroll": _PERSON,
     "login": {"user": "the account", "session_ends_ms": "when the session ends"},
@@ -169,6 +180,30 @@ RESULTS: dict[str, Fields] = {
         "[].downloads": "how often it was downloaded, as the server counts",
         "[].used_ms": "when the last download was started; 0: none was",
         "[].locked": "whether it was locked after too many wrong passwords",
+    },
+    "request": _REQUEST | {"url": "the URL, with the secret; the server cannot show it again"},
+    "requests": {f"[].{name}": text for name, text in _REQUEST.items()}
+    | {
+        "[].folder": "the same; null if the record of the request link does not open, and the exit "
+        "status is then 7",
+        "[].note": "the same, or null",
+        "[].made_ms": "when it was made",
+        "[].files": "files that were sent or are being sent, as the server counts them",
+        "[].bytes": "bytes in them",
+        "[].waiting": "files of it that wait in the inbox",
+        "[].used_ms": "when the last file was complete; 0 if there was none",
+        "[].locked": "whether it was locked after too many wrong passwords",
+        "[].open": "whether it takes files",
+    },
+    "unrequest": {"ended": "the ids of the request links that were ended"},
+    "drop": {
+        "sent": "the files that were sent",
+        "sent[].name": "the name that the recipient sees",
+        "sent[].size": "bytes",
+        "sent[].id": "the id of the drop",
+        "sent[].receipt": "the receipt: the recipient's `inbox` shows the same for this file",
+        **_LEFT_OUT,
+        **FAILED,
     },
     "unlink": {"ended": "the ids of the links that were ended"},
     "sync": {
@@ -350,6 +385,12 @@ RESULTS: dict[str, Fields] = {
         "[].address": "the address of the sender",
         "[].key": "fingerprint of the sender's SSH key; null for a one-time password",
         "[].label": "the note of that key, or null",
+        "[].request": "the id of the request link with which it was sent; null for other drops. "
+        "`address`, `key` and `label` are null if it is not",
+        "[].note": "the note of the request link, or null",
+        "[].sender": "how the uploader signed, or null; nothing proves it",
+        "[].folder": "the folder for the file when it is accepted",
+        "[].receipt": "the receipt that the uploader has of a file sent with a request link",
         "[].accepted_before": "whether it was accepted already",
         "[].refused": "null; for a drop that does not verify, a sentence, and only `id` beside "
         "it: the exit status is then 7",
@@ -360,6 +401,7 @@ RESULTS: dict[str, Fields] = {
         "accepted[].name": "the name of the new file",
         "accepted[].path": "null if it was accepted before",
         "accepted[].size": "bytes",
+        "accepted[].receipt": "as in `inbox`",
         **FAILED,
     },
     "inbox reject": {
@@ -377,6 +419,8 @@ RESULTS: dict[str, Fields] = {
         "address": "of `drop` and `session`: the address of the sender or of the login",
         "key": "of `drop`: fingerprint of the sender's SSH key; null for a one-time password",
         "label": "of `drop`: the note of that key, or null",
+        "request": "of `drop`: the id of the request link with which it was sent, or null",
+        "sender": "of `drop`: how the uploader with a request link signed, or null",
         "refused": "of `drop`: null; a sentence if the drop does not verify",
         "owner": "of `share`: the other user",
         "kind": "of `share`: `file`, `folder` or `symlink`",

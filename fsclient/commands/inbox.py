@@ -14,20 +14,24 @@ from fsclient.inbox.listing import PendingDrop, RefusedDrop, Waiting, chosen, re
 from fsclient.transfer.report.failures import Failures
 from fsclient.transfer.report.progress import Progress
 from fskit.text import time_column
-from fsproto.drop import DropNote
 from fsproto.errors import FsError, UsageError
 from fsproto.names import for_terminal
+
+_RECEIPT = 16
+"""Digits of a receipt in the list; JSON has all of them."""
 
 
 @click.group(invoke_without_command=True)
 @click.pass_context
 def command(context: click.Context) -> None:
-    """List the files in your drop box: name, size, time, origin and how the sender logged in.
+    """List the files that wait for you: name, size, time and origin.
 
     A drop is a file that a scanner, a build server or a person with a stock SFTP client
     uploaded for you. The server saw its content on arrival and then sealed it to your keys.
-    Drops are not signed. When you accept one, it becomes your file in 'inbox/', marked as
-    dropped.
+    A file that was sent with one of your request links was sealed by its uploader; the
+    server did not see its content. Compare its receipt with that of the uploader. None of them
+    is signed. When you accept one, it becomes your file in 'inbox/', or in the folder of the
+    request link, marked as dropped.
     """
     if context.invoked_subcommand is None:
         app: App = context.obj
@@ -50,7 +54,7 @@ def _show(app: App) -> None:
 @progress_option
 @click.pass_obj
 def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wanted: str) -> None:
-    """Move dropped files into 'inbox/', under your own signature.
+    """Move files into 'inbox/', or the folder of their request link, under your signature.
 
     Each drop is verified first: it must be for you, have a valid name, and have exactly the
     content that its note states. No existing file is replaced: if a name is taken, the new file
@@ -82,6 +86,7 @@ def accept(app: App, names: tuple[str, ...], *, everything: bool, progress_wante
                     "name": result.name,
                     "path": None if result.path is None else str(result.path),
                     "size": result.size,
+                    "receipt": one.opened.content.root.hex(),
                 }
             )
             app.ui.say(_said(one, str(result.path) if result.path else ""))
@@ -125,16 +130,21 @@ def _note_refused(found: list[Waiting], failures: Failures) -> None:
 def _data(one: Waiting) -> dict[str, Any]:
     if isinstance(one, RefusedDrop):
         return {"id": one.drop.hex(), "refused": one.error.sentence}
-    note = one.opened.note
+    note, origin, sent = one.opened.note, one.origin, one.sent
     return {
         "id": one.drop.hex(),
         "name": note.name,
         "size": note.size,
         "mtime_ns": note.mtime_ns,
-        "arrived_ms": note.arrived_ms,
-        "address": note.address,
-        "key": note.key or None,
-        "label": note.label or None,
+        "arrived_ms": origin.arrived_ms,
+        "address": None if sent else origin.address,
+        "key": None if sent else origin.key or None,
+        "label": None if sent else origin.label or None,
+        "request": sent.request.hex() if sent else None,
+        "note": sent.record.note if sent else None,
+        "sender": sent.sender or None if sent else None,
+        "folder": str(one.folder),
+        "receipt": one.opened.content.root.hex(),
         "accepted_before": one.known,
         "refused": None,
     }
@@ -148,14 +158,21 @@ def _lines(found: list[PendingDrop]) -> list[str]:
         note = one.opened.note
         again = "  (accepted before)" if one.known else ""
         lines.append(
-            f"{one.id}  {size:>{width}}  {time_column(note.arrived_ms)}  {for_terminal(note.name)}"
-            f"  from {for_terminal(note.address)}, {how(note)}{again}"
+            f"{one.id}  {size:>{width}}  {time_column(one.origin.arrived_ms)}  "
+            f"{for_terminal(note.name)}  {_origin(one)}{again}"
         )
     return lines
 
 
-def how(note: DropNote) -> str:
-    """Return in words how the sender of a drop logged in."""
-    if not note.key:
-        return "by one-time password"
-    return f"by key {for_terminal(note.label or note.key)}"
+def _origin(one: PendingDrop) -> str:
+    """Return in words where a drop comes from."""
+    origin, sent = one.origin, one.sent
+    if sent is not None:
+        label = f" '{for_terminal(sent.record.note)}'" if sent.record.note else ""
+        sender = f" by {for_terminal(sent.sender)}" if sent.sender else ""
+        receipt = one.opened.content.root.hex()[:_RECEIPT]
+        return f"with request link{label}{sender}, receipt {receipt}…"
+    by = "by one-time password"
+    if origin.key:
+        by = f"by key {for_terminal(origin.label or origin.key)}"
+    return f"from {for_terminal(origin.address)}, {by}"

@@ -8,6 +8,7 @@ from fsproto.errors import RemoteProtocolError
 from fsproto.messages.drops import Drops
 from fsproto.messages.history import History
 from fsproto.messages.links import Links
+from fsproto.messages.requests import Requests
 from fsproto.messages.shares import Shared, Shares
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from fsclient.connection.connection import ServerConnection
     from fsproto.messages.base import Message
 
-P = TypeVar("P", bound=Drops | History | Links | Shared | Shares)
+P = TypeVar("P", bound=Drops | History | Links | Requests | Shared | Shares)
 T = TypeVar("T")
 
 

@@ -29,10 +29,9 @@ from fsclient.trust.sightings import accepted as sighting
 from fsproto.errors import ConflictError, ExistsError, FsError, Unreachable
 from fsproto.limits import MAX_NAME_BYTES
 from fsproto.names import RemotePath
-from fsproto.sealed.manifest import Dropped, dropped_of
+from fsproto.sealed.manifest import dropped_of
 from fsproto.types import DropId
 
-FOLDER = RemotePath(None, ("inbox",))
 _RACES = 8
 _MOST_NUMBERS = 10_000
 
@@ -56,7 +55,8 @@ class InboxAccept:
         self._session = session
         self._progress = progress
         self._folder = folder
-        self._known: set[DropId] | None = None
+        self._known: dict[RemotePath, set[DropId]] = {}
+        """The drops that files in folders for accepted files name, by folder."""
         self._stored: dict[DropId, RemotePath] = {}
         """The files of this command, by their drops, which may still have to be deleted."""
 
@@ -74,7 +74,7 @@ class InboxAccept:
                     "Give the same command again: what was accepted stays, the rest follows."
                 )
                 self._session.retry.recover(lost)
-                self._known = None
+                self._known = {}
                 continue
             self._session.retry.progressed()
             return accepted
@@ -82,42 +82,42 @@ class InboxAccept:
     def _accept(self, one: PendingDrop) -> AcceptedDrop:
         note = one.opened.note
         path = self._stored.get(one.drop)
-        if path is None and not (one.known or one.drop in self._accepted()):
+        if path is None and not (one.known or one.drop in self._accepted(one.folder)):
             path = self._stored[one.drop] = self._put(one)
         self._done(one)
         return AcceptedDrop(note.name, path, note.size)
 
-    def _accepted(self) -> set[DropId]:
-        """Return the ids of drops that files in `inbox/`, at any depth, have in their metadata."""
-        if self._known is None:
-            tree, self._known = self._session.tree, set()
-            found = tree.reach(FOLDER)[-1]
+    def _accepted(self, folder: RemotePath) -> set[DropId]:
+        """Return the ids of drops that files in a folder, at any depth, have in their metadata."""
+        known = self._known.get(folder)
+        if known is None:
+            tree, known = self._session.tree, self._known.setdefault(folder, set())
+            found = tree.reach(folder)[-1]
             folders: deque[tuple[TreeNode, None]] = deque()
-            if found.path.parts and found.is_folder:
+            if found.path.parts == folder.parts and found.is_folder:
                 folders.append((found, None))
             for _, inside in tree.listings(folders):
                 if isinstance(inside, FsError):
                     raise inside
                 folders.extend((child, None) for child in inside.nodes if child.is_folder)
-                self._known |= {d.drop for c in inside.nodes if (d := dropped_of(c.metadata))}
-        return self._known
+                known |= {d.drop for c in inside.nodes if (d := dropped_of(c.metadata))}
+        return known
 
     def _done(self, one: PendingDrop) -> None:
         self._session.memory.remember([sighting(one.drop)])
-        if self._known is not None:
-            self._known.add(one.drop)
+        if one.folder in self._known:
+            self._known[one.folder].add(one.drop)
         remove(self._session, [one.drop])
 
     def _put(self, one: PendingDrop) -> RemotePath:
-        note, (*above, name) = one.opened.note, one.opened.parts
-        dropped = Dropped(one.drop, note.arrived_ms, note.key, note.label, note.address)
+        *above, name = one.opened.parts
         with fetched(self._session, one.opened, self._folder) as plain:
             for _ in range(_RACES):
-                folder = self._into(above)
+                folder = self._into(one.folder, above)
                 free = self._free(folder, name)
                 uploader = BatchUploader(self._session.caching(), self._progress)
                 try:
-                    uploader.put(folder.keyed, free, None, plain, path=free, dropped=dropped)
+                    uploader.put(folder.keyed, free, None, plain, path=free, dropped=one.origin)
                     uploader.flush()
                 except NotCommittedError as failed:
                     if not isinstance(failed.error, ConflictError):
@@ -129,12 +129,12 @@ class InboxAccept:
                 return folder.path.child(free)
         raise ConflictError("Too many others change the inbox right now; try again.")
 
-    def _into(self, names: list[str]) -> TreeNode:
-        """Return the folder in `inbox/` for a drop, created if missing.
+    def _into(self, top: RemotePath, names: list[str]) -> TreeNode:
+        """Return the folder for a drop below another folder, created if missing.
 
         If a file has the name already, the folder gets a numbered one.
         """
-        folder = ensure_folder(self._session, FOLDER)
+        folder = ensure_folder(self._session, top)
         for name in names:
             for candidate in numbered(name):
                 found = self._session.tree.look(folder, [candidate])[candidate]

@@ -20,16 +20,18 @@ from fsproto.drop import OpenedDrop, content_ad
 from fsproto.errors import IntegrityError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Download, Sent
+from fsproto.requests.drop import OpenedRequestDrop
 from fsproto.sealed import integrity, stream
 from fsproto.sealed.manifest import Mode
 from fsproto.types import NodeId
 from fsproto.wire.connection import Data
 
+AnyDrop = OpenedDrop | OpenedRequestDrop
 _FOLDER = "The folder for what comes from the drop box"
 
 
 @contextmanager
-def fetched(session: Session, drop: OpenedDrop, folder: Path) -> Iterator[VerifiedDrop]:
+def fetched(session: Session, drop: AnyDrop, folder: Path) -> Iterator[VerifiedDrop]:
     """Fetch a drop's content, verify all of it, and yield a reader of it.
 
     `IntegrityError` if the content does not match its note; `RemoteProtocolError` for an invalid
@@ -45,7 +47,7 @@ def fetched(session: Session, drop: OpenedDrop, folder: Path) -> Iterator[Verifi
 class _Receiving:
     """The reception of one drop."""
 
-    def __init__(self, drop: OpenedDrop, file: BinaryIO) -> None:
+    def __init__(self, drop: AnyDrop, file: BinaryIO) -> None:
         self._drop = drop
         self._file = file
         self._content = drop.content
@@ -100,7 +102,7 @@ class _Receiving:
 class VerifiedDrop:
     """The plaintext of a verified drop, as a `Readable` for an upload."""
 
-    def __init__(self, drop: OpenedDrop, file: BinaryIO, opener: stream.StreamOpener) -> None:
+    def __init__(self, drop: AnyDrop, file: BinaryIO, opener: stream.StreamOpener) -> None:
         """`file` holds the complete sealed content."""
         self._drop = drop
         self._file = file

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsproto.names import for_terminal
-from fsproto.sealed.manifest import Metadata, dropped_of
+from fsproto.sealed.manifest import REQUEST, Metadata, dropped_of
 
 
 def dropped_data(metadata: Metadata) -> dict[str, Any] | None:
@@ -27,5 +27,9 @@ def mark(metadata: Metadata) -> str:
     dropped = dropped_of(metadata)
     if dropped is None:
         return ""
+    if dropped.key == REQUEST:
+        label = f" '{for_terminal(dropped.label)}'" if dropped.label else ""
+        sender = f" by {for_terminal(dropped.address)}" if dropped.address else ""
+        return f"  (sent with request link{label}{sender})"
     by = f" by {dropped.label or dropped.key}" if dropped.key else ""
     return f"  (dropped{for_terminal(by)} from {for_terminal(dropped.address)})"

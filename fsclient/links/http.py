@@ -5,14 +5,10 @@ Nothing that it answers is trusted: the caller opens and verifies everything wit
 
 from __future__ import annotations
 
-import base64
 import http.client
-import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http import HTTPStatus
-from urllib.parse import urlsplit
 
+from fsclient.links.http_line import HttpLine, encoded
 from fsproto.errors import (
     ConflictError,
     ConnectionLost,
@@ -28,44 +24,18 @@ from fsproto.links.url import PAGE
 from fsproto.types import Root
 
 _BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
-_SAFE_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 
-class LinkServer:
+class LinkServer(HttpLine):
     """One connection to the server of a link, opened when it is needed."""
 
     def __init__(self, base: str, keys: LinkKeys, *, guarded: bool, timeout_s: float) -> None:
         """`base` is the URL before `/l`; `guarded`: the link has a password."""
-        self._parts = urlsplit(base)
+        super().__init__(base, timeout_s=timeout_s)
         self._keys = keys
         self._guarded = guarded
-        self._timeout_s = timeout_s
-        self._line: http.client.HTTPConnection | None = None
-        self._last: http.client.HTTPResponse | None = None
         self.ticket = b""
         """The ticket of the download; empty: none was started."""
-
-    @property
-    def host(self) -> str:
-        """The name of the host, with the port if there is one in the URL."""
-        return self._parts.netloc
-
-    @property
-    def is_protected(self) -> bool:
-        """Whether others on the network can neither read nor change the traffic."""
-        return self._parts.scheme.lower() == "https" or self._parts.hostname in _SAFE_HOSTS
-
-    def reconnect(self) -> None:
-        """Open a new connection; `Unreachable` if that fails."""
-        self.close()
-        with self._translated():
-            self._connection().connect()
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._line is not None:
-            self._line.close()
-            self._line = self._last = None
 
     def description(self) -> bytes:
         """Return the sealed description; `NotFoundError` if the link does not open."""
@@ -91,7 +61,7 @@ class LinkServer:
         """Ask for a content of `size` bytes from byte `first` on, and return its bytes to come."""
         with self._translated():
             asked = {"Range": f"bytes={first}-"} if first else {}
-            answer = self._asked("GET", f"{self._path()}/{_text(root)}", asked)
+            answer = self._asked("GET", f"{self._path()}/{encoded(root)}", asked)
             length = answer.getheader("Content-Length")
             if answer.status != (HTTPStatus.PARTIAL_CONTENT if first else HTTPStatus.OK):
                 raise RemoteProtocolError("The server sent another part of a file than requested.")
@@ -103,14 +73,14 @@ class LinkServer:
             return Incoming(self, answer)
 
     def _path(self) -> str:
-        return f"{self._parts.path}{PAGE}/1/{_text(self._keys.link)}"
+        return f"{self._parts.path}{PAGE}/1/{encoded(self._keys.link)}"
 
     def _asked(
         self, method: str, path: str, more: dict[str, str] | None = None
     ) -> http.client.HTTPResponse:
-        shown = f"FS-Proof {_text(self._keys.shown)}"
+        shown = f"FS-Proof {encoded(self._keys.shown)}"
         if self.ticket:
-            shown = f"FS-Ticket {_text(self.ticket)}"
+            shown = f"FS-Ticket {encoded(self.ticket)}"
         if self._last is not None and not self._last.isclosed():
             self.close()  # the rest of an answer that nobody needs is still to come
         line = self._connection()
@@ -141,45 +111,6 @@ class LinkServer:
             f"The server at {self.host} does not serve links: it answered {answer.status}."
         )
 
-    def _connection(self) -> http.client.HTTPConnection:
-        if self._line is None:
-            host, port = self._parts.hostname or "", self._parts.port
-            if self._parts.scheme.lower() == "https":
-                self._line = http.client.HTTPSConnection(
-                    host, port, timeout=self._timeout_s, context=ssl.create_default_context()
-                )
-            else:
-                self._line = http.client.HTTPConnection(host, port, timeout=self._timeout_s)
-        return self._line
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Raise errors of sockets, TLS and HTTP as ours; the connection is then closed."""
-        try:
-            yield
-        except ssl.SSLCertVerificationError as error:
-            self.close()
-            raise Unreachable(
-                f"The certificate of {self.host} is not valid: {error.verify_message}.",
-                hint="Ask the operator of the server.",
-            ) from None
-        except (TimeoutError, http.client.IncompleteRead, http.client.RemoteDisconnected):
-            self.close()
-            raise ConnectionLost from None
-        except OSError as error:
-            self.close()
-            raise Unreachable(
-                f"The server at {self.host} cannot be reached: {error.strerror or error}."
-            ) from None
-        except (http.client.HTTPException, ValueError):
-            self.close()
-            raise RemoteProtocolError(
-                f"The server at {self.host} does not speak HTTP as it should."
-            ) from None
-        except BaseException:
-            self.close()
-            raise
-
 
 class Incoming:
     """The bytes of one content that arrive."""
@@ -197,10 +128,6 @@ class Incoming:
                 if not count:
                     raise ConnectionLost("The server ended the download.")
                 have += count
-
-
-def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
 def may_be_gone(error: FsError) -> ConflictError:

@@ -148,18 +148,21 @@ def _drop(one: Waiting) -> AccountEvent:
     if not isinstance(one, PendingDrop):
         refused: dict[str, Any] = {"id": one.drop.hex(), "refused": one.error.sentence}
         return AccountEvent("drop", now_ms(), refused, one.error.sentence)
-    note = one.opened.note
+    note, origin, sent = one.opened.note, one.origin, one.sent
     data: dict[str, Any] = {
         "id": one.drop.hex(),
         "name": note.name,
         "size": note.size,
-        "address": note.address,
-        "key": note.key or None,
-        "label": note.label or None,
+        "address": None if sent else origin.address,
+        "key": None if sent else origin.key or None,
+        "label": None if sent else origin.label or None,
+        "request": sent.request.hex() if sent else None,
+        "sender": sent.sender or None if sent else None,
         "refused": None,
     }
-    text = f"{note.name} ({size_text(note.size)}) arrived, from {note.address}"
-    return AccountEvent("drop", note.arrived_ms, data, text)
+    source = f"with request link '{sent.record.note}'" if sent else f"from {origin.address}"
+    text = f"{note.name} ({size_text(note.size)}) arrived, {source}"
+    return AccountEvent("drop", origin.arrived_ms, data, text)
 
 
 def _start(path: RemotePath) -> AccountEvent:

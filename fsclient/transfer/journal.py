@@ -19,6 +19,7 @@ import struct
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from fsclient.connection.retry import WORTH_KEEPING
 from fsclient.profile_errors import profile_errors
@@ -51,11 +52,16 @@ class SourceStat(Record, frozen=True):
     boot: str
 
 
-class UploadRecord(Record, frozen=True):
-    """A started upload: its local file, its node and all its keys."""
+class Recorded(Record, frozen=True):
+    """A started upload of a local file."""
 
     format: int
     facts: SourceStat
+
+
+class UploadRecord(Recorded, frozen=True):
+    """A started upload: its local file, its node and all its keys."""
+
     node: NodeId
     generation: int
     node_key: NodeKey
@@ -64,16 +70,20 @@ class UploadRecord(Record, frozen=True):
     salt: Salt
 
 
-class Journal:
-    """The journal of one upload, locked by this process."""
+R = TypeVar("R", bound=Recorded)
 
-    def __init__(self, path: Path, fd: int, key: bytes, facts: SourceStat) -> None:
+
+class JournalFile(Generic[R]):
+    """The journal of one upload, locked by this process; `R` is what it records."""
+
+    def __init__(self, path: Path, fd: int, key: bytes, facts: SourceStat, kind: type[R]) -> None:
+        self._kind = kind
         self._path = path
         self._fd = fd
         self._aead = crypto.Aead(key)
         self._name = path.name.encode()
         self.facts = facts
-        self.record: UploadRecord | None = None
+        self.record: R | None = None
         """The recorded upload; None if no upload can be resumed."""
         self.leaves: list[bytes] = []
         """Leaves of the segments that may have been sent."""
@@ -84,7 +94,7 @@ class Journal:
         """Return whether the journal is neither removed nor closed."""
         return self._fd >= 0
 
-    def begin(self, record: UploadRecord) -> None:
+    def begin(self, record: R) -> None:
         """Record a new upload; its keys must be unused."""
         self.record, self.leaves = record, []
         nonce = os.urandom(crypto.NONCE_SIZE)
@@ -131,7 +141,7 @@ class Journal:
         with suppress(OSError):
             with os.fdopen(os.dup(self._fd), "rb") as file:
                 file.seek(0)
-                record = _opened(self._aead, file.read(_LONGEST_HEADER), self._name)
+                record = opened(self._aead, file.read(_LONGEST_HEADER), self._name, self._kind)
                 if record is None or record[0].facts != self.facts:
                     return
                 file.seek(record[1])
@@ -141,6 +151,10 @@ class Journal:
                 os.lseek(self._fd, 0, os.SEEK_END)
                 self.record = record[0]
                 self.leaves = [rest[at : at + size] for at in range(0, len(rest), size)]
+
+
+Journal = JournalFile[UploadRecord]
+"""The journal of an upload of a user."""
 
 
 class Journals:
@@ -159,7 +173,7 @@ class Journals:
         None means that the file is small, the system has no boot ID, journals are not kept, another
         process uploads the same file, or the journal cannot be written.
         """
-        boot = _boot_id()
+        boot = boot_id()
         if boot is None or source.stat.st_size < WORTH_KEEPING:
             return None
         where = os.fsencode(os.path.abspath(source.path))  # noqa: PTH100 - a link is not followed
@@ -175,7 +189,8 @@ class Journals:
             self._tidy()
             fd = lock(path, make=True)
             if fd is not None:
-                return Journal(path, fd, self._key(), _facts(where, source.stat, boot))
+                facts = facts_of_source(where, source.stat, boot)
+                return Journal(path, fd, self._key(), facts, UploadRecord)
         return None
 
     def _key(self) -> bytes:
@@ -190,13 +205,14 @@ class Journals:
         for path in self._folder.iterdir():
             with suppress(OSError):
                 with path.open("rb") as file:
-                    record = _opened(aead, file.read(_LONGEST_HEADER), path.name.encode())
+                    start = file.read(_LONGEST_HEADER)
+                    record = opened(aead, start, path.name.encode(), UploadRecord)
                 old = time.time() - path.stat().st_mtime > OLDEST_S
                 if old or record is None or not os.path.lexists(record[0].facts.path):
                     remove_unless_held(path)
 
 
-def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[UploadRecord, int] | None:
+def opened(aead: crypto.Aead, data: bytes, name: bytes, kind: type[R]) -> tuple[R, int] | None:
     """Return a journal's record and the offset of its leaves; None if it is damaged."""
     if len(data) < _LENGTH.size:
         return None
@@ -205,13 +221,14 @@ def _opened(aead: crypto.Aead, data: bytes, name: bytes) -> tuple[UploadRecord, 
     if end > len(data) or len(nonce) < crypto.NONCE_SIZE:
         return None
     try:
-        record = unpack(aead.open(nonce, sealed[crypto.NONCE_SIZE :], name), UploadRecord)
+        record = unpack(aead.open(nonce, sealed[crypto.NONCE_SIZE :], name), kind)
     except (crypto.CryptoError, RemoteProtocolError):
         return None
     return (record, end) if record.format == FORMAT else None
 
 
-def _facts(where: bytes, stat: os.stat_result, boot: str) -> SourceStat:
+def facts_of_source(where: bytes, stat: os.stat_result, boot: str) -> SourceStat:
+    """Return the attributes of a local file; `boot` is from `boot_id`."""
     return SourceStat(
         path=where,
         size=stat.st_size,
@@ -223,7 +240,7 @@ def _facts(where: bytes, stat: os.stat_result, boot: str) -> SourceStat:
     )
 
 
-def _boot_id() -> str | None:
+def boot_id() -> str | None:
     """Return the system's boot ID; None if it has none."""
     with suppress(OSError, UnicodeDecodeError):
         return _BOOT_ID.read_text("ascii").strip() or None

@@ -192,13 +192,13 @@ def test_a_file_that_changed_between_the_halves_is_sealed_with_another_key(
     clock_lies: bool,
 ) -> None:
     if clock_lies:  # nothing that the system reports distinguishes the two files
-        facts = journal._facts
+        facts = journal.facts_of_source
 
         def lying_facts(where: bytes, stat: os.stat_result, boot: str) -> journal.SourceStat:
             true = facts(where, stat, boot)
             return replace(true, size=1, mtime_ns=1, ctime_ns=1, inode=1, device=1)
 
-        monkeypatch.setattr(journal, "_facts", lying_facts)
+        monkeypatch.setattr(journal, "facts_of_source", lying_facts)
     interrupt(world, liar, source)
     noted = leaves(*journals(world.alice))
     change(source)
