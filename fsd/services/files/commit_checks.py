@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from fsd.principal import Principal
 from fsd.services.files.member_lists import NextList, verified_lists
 from fsd.services.files.tree_cache import EMPTY, FolderTree
-from fsd.store import models
 from fsd.store.repos.blobs import HeldBlob
-from fsd.store.repos.nodes import StoredState
+from fsd.store.repos.nodes import StoredNode, StoredState
 from fsd.store.repos.quotas import Held
 from fsproto.errors import ConflictError, NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.keys.tree import next_commitment
@@ -115,6 +114,11 @@ class VerifiedCommit:
                 return True
         return False
 
+    @property
+    def only_removes(self) -> bool:
+        """Return whether nothing can move out of what this change removes."""
+        return bool(self.removals) and not self.manifests
+
     def tokens(self) -> dict[NodeId, list[Token]]:
         """Return the tokens that this change touches, for each of its folders."""
         found: dict[NodeId, list[Token]] = {folder: [] for folder in self.states}
@@ -124,7 +128,7 @@ class VerifiedCommit:
             found[removal.folder].append(removal.token)
         return found
 
-    def tokens_to_check(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, list[Token]]:
+    def tokens_to_check(self, before: Mapping[bytes, StoredNode]) -> dict[NodeId, list[Token]]:
         """Return the tokens that the checks of this change need, for each of its folders."""
         found = self.tokens()
         for row in before.values():
@@ -150,7 +154,7 @@ class VerifiedCommit:
         old = [node for node, m in self.manifests.items() if m.body.version > 1]
         return old + self.standing_folders() + list(self.lists)
 
-    def changed(self, before: Mapping[bytes, models.Node]) -> list[NodeId]:
+    def changed(self, before: Mapping[bytes, StoredNode]) -> list[NodeId]:
         """Return the existing nodes that get another manifest."""
         return [node for node in self.manifests if node in before]
 
@@ -172,13 +176,13 @@ class VerifiedCommit:
         contents = (manifest.body.content for manifest in self.manifests.values())
         return {bytes(content.salt) for content in contents if content is not None}
 
-    def new_files(self, before: Mapping[bytes, models.Node]) -> Held:
+    def new_files(self, before: Mapping[bytes, StoredNode]) -> Held:
         """Return the sealed size and number of the files that the change creates."""
         new = [m.body.content for node, m in self.manifests.items() if node not in before]
         sizes = [content.sealed_size for content in new if content is not None]
         return Held(sum(sizes), len(sizes))
 
-    def generations(self, before: Mapping[bytes, models.Node]) -> dict[NodeId, int]:
+    def generations(self, before: Mapping[bytes, StoredNode]) -> dict[NodeId, int]:
         """Return the key generation of each node of the change after the commit."""
         old = {NodeId(node): row.generation for node, row in before.items()}
         return old | {node: m.body.generation for node, m in self.manifests.items()}
@@ -194,7 +198,7 @@ def check_tokens(tokens: Iterable[Token]) -> None:
         raise RemoteProtocolError("A name's token has 32 bytes.")
 
 
-def check_versions(owner_id: int, change: VerifiedCommit, before: dict[bytes, models.Node]) -> None:
+def check_versions(owner_id: int, change: VerifiedCommit, before: dict[bytes, StoredNode]) -> None:
     """Check that each manifest follows the one before it and changes only what may change."""
     for node, manifest in change.manifests.items():
         body, row = manifest.body, before.get(node)
@@ -211,11 +215,11 @@ def check_versions(owner_id: int, change: VerifiedCommit, before: dict[bytes, mo
             raise RemoteProtocolError("A manifest does not follow the version before it.")
 
 
-def _is_root(row: models.Node) -> bool:
+def _is_root(row: StoredNode) -> bool:
     return row.parent_id is None and row.removed_from is None
 
 
-def check_generations(change: VerifiedCommit, before: dict[bytes, models.Node]) -> None:
+def check_generations(change: VerifiedCommit, before: dict[bytes, StoredNode]) -> None:
     """Refuse writes under an older key than the folder's current one."""
     now = change.generations(before)
     for folder, state in change.states.items():
@@ -244,7 +248,7 @@ def check_renewals(
     who: Principal,
     owner_id: int,
     change: VerifiedCommit,
-    before: Mapping[bytes, models.Node],
+    before: Mapping[bytes, StoredNode],
     was: Mapping[NodeId, Manifest],
 ) -> None:
     """Refuse a new key that a member gives to a node without need.
@@ -297,7 +301,7 @@ def check_content(
     who: Principal,
     manifest: VerifiedManifest,
     row: HeldBlob | None,
-    before: models.Node | None,
+    before: StoredNode | None,
 ) -> None:
     """Check that a file's content exists, matches its manifest, and belongs to the file."""
     content: Content | None = manifest.body.content
@@ -346,7 +350,7 @@ def check_sizes(
 def find_displaced(
     change: VerifiedCommit,
     old: dict[NodeId, FolderTree],
-    before: dict[bytes, models.Node],
+    before: dict[bytes, StoredNode],
     new: dict[NodeId, FolderTree],
 ) -> dict[bytes, tuple[NodeId, Token]]:
     """Return the nodes that lose their place, and the place; check that moved nodes left theirs."""

@@ -8,10 +8,10 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.principal import Principal
 from fsd.services.files.commit_checks import VerifiedCommit, check_content
-from fsd.store import models
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import versions
 from fsd.store.repos.blobs import HeldBlob
+from fsd.store.repos.nodes import StoredNode
 from fsproto.errors import NotFoundError, RemoteProtocolError
 from fsproto.messages.files import InlineBlob
 from fsproto.types import Root
@@ -44,7 +44,7 @@ def take_contents(
     who: Principal,
     owner_id: int,
     change: VerifiedCommit,
-    before: Mapping[bytes, models.Node],
+    before: Mapping[bytes, StoredNode],
     *,
     now_ms: int,
 ) -> None:

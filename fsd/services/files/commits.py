@@ -33,7 +33,7 @@ from fsd.services.files.commit_checks import (
 from fsd.services.files.commit_contents import store_small, take_contents
 from fsd.services.files.folder_trees import FolderTrees, is_due
 from fsd.services.files.growth import growth_of, touched_nodes
-from fsd.services.files.key_log import check_log_heads
+from fsd.services.files.key_log import KnownHeads, check_log_heads
 from fsd.services.files.member_lists import NextList, check_lists, notify_members, store_list
 from fsd.services.files.places import check_places, placed_nodes
 from fsd.services.files.quotas import Quotas, check_charged
@@ -41,12 +41,11 @@ from fsd.services.files.removal import Foreseen, Removed, foresee, removed
 from fsd.services.files.shares import folder_for
 from fsd.services.files.tree_cache import FolderTree
 from fsd.services.paging import stored
-from fsd.store import models
 from fsd.store.engine import Database, DatabaseError
-from fsd.store.quota_models import Quota
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import lineages, links, nodes, quotas, shares, users, versions
-from fsd.store.repos.nodes import StoredState
+from fsd.store.repos.nodes import StoredNode, StoredState
+from fsd.store.repos.quotas import HeldQuota
 from fsd.store.repos.versions import MAX_CHAIN, Departure
 from fsproto.errors import (
     ConflictError,
@@ -92,6 +91,7 @@ class FileService:
         self._blobs = blobs
         self._now_ms = now_ms
         self._trees = FolderTrees()
+        self._heads = KnownHeads()
 
     def lookup(self, who: Principal, folder: NodeId, tokens: list[Token]) -> Found:
         """Return a folder's state with the proof and the manifests for some tokens."""
@@ -126,9 +126,7 @@ class FileService:
     def commit(self, who: Principal, ask: Commit) -> Done | Stale:
         """Change folders, all or none; return `Stale` if another commit came first."""
         change = VerifiedCommit.verified(who, ask)
-        with self._database.read() as db:  # before the lock: a head that is true stays true
-            check_log_heads(db, who.user, change.log_heads())
-            foreseen = foresee(db, who, change)
+        foreseen = self._look_ahead(who, change)
         with self._database.write() as db:
             owner_id = quotas.owner_of(db, change.standing_folders()) or who.user_id
             quota = quotas.hold(db, owner_id)
@@ -143,6 +141,17 @@ class FileService:
         self._settle(change, trees, gone)
         return Done()
 
+    def _look_ahead(self, who: Principal, change: VerifiedCommit) -> Foreseen | None:
+        """Do what needs no lock: check the log heads, and look for what is removed."""
+        heads = self._heads.others(who, change.log_heads())
+        if not heads and not change.only_removes:
+            return None
+        with self._database.read() as db:
+            check_log_heads(db, who.user, heads)
+            foreseen = foresee(db, who, change) if change.only_removes else None
+        self._heads.add(who, heads)
+        return foreseen
+
     def renew(self, db: Db, who: Principal, change: VerifiedCommit) -> Callable[[], None]:
         """Make what a rotation renews, in its transaction; return what to call after that.
 
@@ -151,7 +160,7 @@ class FileService:
         current = nodes.states_for_update(db, change.states)
         if change.is_stale(current):
             raise ConflictError("What you share was changed in the meantime; try again.")
-        quota = quotas.get(db, quotas.payer_of(db, who.user_id))
+        quota = quotas.hold(db, who.user_id)  # it is held already
         trees, gone = self._apply(db, who, change, current, quota)
         return partial(self._settle, change, trees, gone)
 
@@ -188,7 +197,7 @@ class FileService:
         who: Principal,
         change: VerifiedCommit,
         current: dict[bytes, StoredState],
-        quota: Quota | None,
+        quota: HeldQuota | None,
         *,
         foreseen: Foreseen | None = None,
     ) -> tuple[dict[NodeId, FolderTree], list[str]]:
@@ -226,7 +235,7 @@ class FileService:
         back = _brought_back(db, who, change, before)
         placed = placed_nodes(change, before)
         goes = None
-        if gone_from and not change.manifests:  # a removal alone, which may be large
+        if gone_from and change.only_removes:  # it may be large
             known = foreseen is not None and foreseen.holds(gone_from, quota)
             goes = foreseen.removed if foreseen and known else removed(db, gone_from)
         touched = touched_nodes(db, change, before, [*([] if goes else gone_from), *back])
@@ -306,8 +315,8 @@ class FileService:
         db: Db,
         owner_id: int,
         change: VerifiedCommit,
-        before: dict[bytes, models.Node],
-        quota: Quota | None,
+        before: dict[bytes, StoredNode],
+        quota: HeldQuota | None,
     ) -> list[str]:
         """Store manifests and states; return the places of blobs no longer kept."""
         keep = self._keeping.keep_versions
@@ -348,7 +357,7 @@ class FileService:
         return versions.trim(db, newest, keep)
 
     def _check_renewed_lists(
-        self, db: Db, change: VerifiedCommit, before: dict[bytes, models.Node]
+        self, db: Db, change: VerifiedCommit, before: dict[bytes, StoredNode]
     ) -> None:
         """Refuse a new key of a shared node without a new member list that has the key."""
         renewed = [
@@ -364,16 +373,14 @@ class FileService:
             )
 
 
-def _found(
-    db: Db, state: models.FolderState | StoredState, tree: FolderTree, tokens: list[Token]
-) -> Found:
+def _found(db: Db, state: StoredState, tree: FolderTree, tokens: list[Token]) -> Found:
     entries = (tree.get(token) for token in sorted(set(tokens)))
     present = [entry.node for entry in entries if entry is not None]
     return Found(nodes.signed(state), tree.prove(tokens), nodes.manifests(db, present, MAX_CONTROL))
 
 
 def _brought_back(
-    db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]
+    db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, StoredNode]
 ) -> list[bytes]:
     """Return the removed nodes that get a place; raise unless the user may restore them."""
     back = [row for row in before.values() if row.removed_from and row.id in change.manifests]
@@ -385,7 +392,7 @@ def _brought_back(
     return [row.id for row in back]
 
 
-def _owner(db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, models.Node]) -> int:
+def _owner(db: Db, who: Principal, change: VerifiedCommit, before: dict[bytes, StoredNode]) -> int:
     """Return the owner of the changed tree; raise unless the user may write to all its folders."""
     for node in (*change.states, *change.lists):
         row = before.get(node)

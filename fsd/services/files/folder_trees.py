@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.services.files import tree_pages
 from fsd.services.files.tree_cache import EMPTY, FolderTree, TreeCache
-from fsd.store import models
 from fsd.store.repos import nodes
 from fsd.store.repos import tree_pages as rows
 from fsd.store.repos.nodes import StoredState
@@ -42,9 +41,7 @@ class FolderTrees:
         """Start with an empty cache."""
         self._cache = cache or TreeCache()
 
-    def load(
-        self, db: Db, state: models.FolderState | StoredState, tokens: Iterable[Token]
-    ) -> FolderTree:
+    def load(self, db: Db, state: StoredState, tokens: Iterable[Token]) -> FolderTree:
         """Return the tree of a folder's state, which proves these tokens present or absent.
 
         `RemoteProtocolError` for too many tokens of a large folder.
@@ -116,14 +113,14 @@ def is_due(tree: FolderTree) -> bool:
     return not tree.in_pages and tree.size > MOST_BUILT
 
 
-def _start(db: Db, state: models.FolderState | StoredState) -> FolderTree:
+def _start(db: Db, state: StoredState) -> FolderTree:
     if state.entries is None:
         return _built(db, state)
     root = unpack(state.payload, FolderState).root
     return FolderTree(tree_pages.unread(root), state.entries, in_pages=True)
 
 
-def _built(db: Db, state: models.FolderState | StoredState) -> FolderTree:
+def _built(db: Db, state: StoredState) -> FolderTree:
     tree = PrefixTree.build(nodes.entries(db, state.folder_id))
     return FolderTree(tree, tree.size, in_pages=False)
 

@@ -8,8 +8,8 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.services.files.commit_checks import VerifiedCommit
 from fsd.services.files.removal import Removed
-from fsd.store import models
 from fsd.store.repos import blobs, nodes, quotas
+from fsd.store.repos.nodes import StoredNode
 from fsd.store.repos.stored import ROW, Stored, size_of
 from fsproto.types import NodeId
 
@@ -22,7 +22,7 @@ _REMOVAL = 20 * 1024
 def growth_of(
     db: Db,
     change: VerifiedCommit,
-    before: Mapping[bytes, models.Node],
+    before: Mapping[bytes, StoredNode],
     gone_from: Collection[bytes],
     goes: Removed | None = None,
 ) -> Stored:
@@ -43,7 +43,7 @@ def growth_of(
 
 
 def touched_nodes(
-    db: Db, change: VerifiedCommit, before: Mapping[bytes, models.Node], tops: Sequence[bytes]
+    db: Db, change: VerifiedCommit, before: Mapping[bytes, StoredNode], tops: Sequence[bytes]
 ) -> set[bytes]:
     """Return the existing nodes whose change affects a quota.
 
@@ -55,7 +55,7 @@ def touched_nodes(
 def _kept(
     db: Db,
     change: VerifiedCommit,
-    before: Mapping[bytes, models.Node],
+    before: Mapping[bytes, StoredNode],
     gone_from: Collection[bytes],
     goes: Removed | None,
 ) -> int:

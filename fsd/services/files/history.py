@@ -105,6 +105,7 @@ class HistoryService:
             some = versions.piece(db, versions.held_doomed(db, tops), versions.PIECE)
             if row is not None and (count := stored.known(row)) is not None:
                 stored.keep(row, count.less(stored.of_removed(db, some)))
+                quotas.store(db, row)
             outside = versions.drop_removed(db, some)
         release(self._blobs, outside)
         return bool(some)

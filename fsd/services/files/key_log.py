@@ -5,10 +5,13 @@ The transaction that changes the keys also adds the entry, so no change lacks on
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 from sqlalchemy.orm import Session as Db
 
+from fsd.principal import Principal
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import keylog as rows
@@ -25,6 +28,8 @@ from fsproto.types import Hash
 
 _AT_ONCE = 1000
 """Entries in one answer; each has some 150 bytes."""
+_MOST_KNOWN = 4096
+"""Heads that were checked; each takes about 300 bytes."""
 
 
 class KeyLogWriter:
@@ -137,6 +142,31 @@ def check_log_heads(db: Db, user: str, heads: Iterable[bytes]) -> None:
         return
     if oldest <= _enrolled_at(db, user):
         raise RemoteProtocolError("A commit names a key log from before its author enrolled.")
+
+
+class KnownHeads:
+    """The log heads that each session has named and that were checked; for many threads.
+
+    Such a head stays true, and newer than the user's enrolment: the session ends if the user has to
+    enrol again. So a commit need not read the log for it.
+    """
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._lock = threading.Lock()
+        self._known: OrderedDict[tuple[int, bytes], None] = OrderedDict()
+
+    def others(self, who: Principal, heads: Iterable[bytes]) -> set[bytes]:
+        """Return those of the heads that were not checked."""
+        with self._lock:
+            return {head for head in heads if (who.session_id, head) not in self._known}
+
+    def add(self, who: Principal, heads: Iterable[bytes]) -> None:
+        """Record that heads were checked; forget the oldest if there are too many."""
+        with self._lock:
+            self._known.update(dict.fromkeys((who.session_id, head) for head in heads))
+            while len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
 
 
 def _enrolled_at(db: Db, user: str) -> int:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.principal import Principal
 from fsd.store import models
 from fsd.store.repos import lineages, logins, shares, users
+from fsd.store.repos.nodes import StoredNode
 from fsd.store.repos.shares import Holder
 from fsproto import labels
 from fsproto.errors import (
@@ -67,7 +68,7 @@ def check_lists(
     db: Db,
     who: Principal,
     lists: Mapping[NodeId, NextList],
-    before: Mapping[bytes, models.Node],
+    before: Mapping[bytes, StoredNode],
     generations: Mapping[NodeId, int],
 ) -> None:
     """Check that lists are of the owner's nodes and follow those that are there.

@@ -11,15 +11,15 @@ from collections.abc import Mapping
 from sqlalchemy.orm import Session as Db
 
 from fsd.services.files.commit_checks import VerifiedCommit
-from fsd.store import models
 from fsd.store.repos import nodes
+from fsd.store.repos.nodes import StoredNode
 from fsproto.errors import NotAllowedError
 from fsproto.limits import MAX_PATH_PARTS
 from fsproto.sealed.manifest import NodeKind
 from fsproto.types import NodeId
 
 
-def placed_nodes(change: VerifiedCommit, before: Mapping[bytes, models.Node]) -> list[NodeId]:
+def placed_nodes(change: VerifiedCommit, before: Mapping[bytes, StoredNode]) -> list[NodeId]:
     """Return the nodes of a change that are new, moved to another folder, or restored."""
     return [
         node

@@ -23,10 +23,10 @@ from fsd.policies import QuotaPolicy
 from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
 from fsd.store.engine import Database
-from fsd.store.quota_models import Quota, Reservation
+from fsd.store.quota_models import Reservation
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import nodes, quotas, stored, users
-from fsd.store.repos.quotas import Held
+from fsd.store.repos.quotas import Held, HeldQuota
 from fsd.store.repos.stored import Stored
 from fskit.text import MAX_BYTES, binary_size_text
 from fsproto.errors import ConflictError, QuotaError, RemoteProtocolError
@@ -170,7 +170,7 @@ class Quotas:
             return Held()
         return quotas.of_nodes(db, [instead.id])
 
-    def _reserve(self, db: Db, space: UploadSpace, row: Quota | None, size: int) -> None:
+    def _reserve(self, db: Db, space: UploadSpace, row: HeldQuota | None, size: int) -> None:
         needs = Held(max(0, size - space.credit.size), 0 if space.credit.files else 1)
         who = space.who
         others = quotas.reserved(db, space.payer_id, self._now_ms(), who.user_id, [space.salt])
@@ -199,7 +199,7 @@ class Quotas:
         self,
         db: Db,
         who: Principal,
-        row: Quota | None,
+        row: HeldQuota | None,
         change: Held,
         salts: Iterable[bytes],
         *,
@@ -225,7 +225,7 @@ class Quotas:
         self._note_near(db, who, row, before)
         self._settle_stored(db, who, row, stores)
 
-    def _note_near(self, db: Db, who: Principal, row: Quota, before: Held) -> None:
+    def _note_near(self, db: Db, who: Principal, row: HeldQuota, before: Held) -> None:
         """Record that a commit raised a used amount from below nine tenths of the quota."""
         most_bytes, most_files = self.policy.bytes_of(row), self.policy.files_of(row)
         near = []
@@ -243,7 +243,7 @@ class Quotas:
                 detail=", ".join(near),
             )
 
-    def _settle_stored(self, db: Db, who: Principal, row: Quota, grows: Stored) -> None:
+    def _settle_stored(self, db: Db, who: Principal, row: HeldQuota, grows: Stored) -> None:
         """Add what a commit stores to the count in a quota row; `QuotaError` above a limit.
 
         The count is never too low. Before a refusal it is counted again, exactly, but only at
@@ -258,9 +258,9 @@ class Quotas:
             if told := self._above(row, count, grows):
                 raise self._too_much(db, who, row, told)
         stored.keep(row, count)
-        db.flush()
+        quotas.store(db, row)
 
-    def _above(self, row: Quota, count: Stored, grows: Stored) -> str:
+    def _above(self, row: HeldQuota, count: Stored, grows: Stored) -> str:
         """Return what a commit raises above its limit, for an error sentence; empty: nothing."""
         policy, kept = self.policy, self.policy.kept_of(row)
         if grows.nodes and count.nodes > policy.nodes:
@@ -271,7 +271,7 @@ class Quotas:
             return f"more than {binary_size_text(kept)} of older versions and removed files"
         return ""
 
-    def _too_much(self, db: Db, who: Principal, row: Quota, told: str) -> QuotaError:
+    def _too_much(self, db: Db, who: Principal, row: HeldQuota, told: str) -> QuotaError:
         whose = "You" if row.user_id == who.user_id else users.name_of(db, row.user_id)
         return QuotaError(
             f"{whose} would have {told}; that is the limit.",
@@ -279,7 +279,9 @@ class Quotas:
             "administrator can raise the limit.",
         )
 
-    def _check(self, db: Db, who: Principal, row: Quota | None, needs: Held, others: Held) -> None:
+    def _check(
+        self, db: Db, who: Principal, row: HeldQuota | None, needs: Held, others: Held
+    ) -> None:
         """Raise unless the quota has space for `needs` and the other reservations."""
         if row is None:
             return
@@ -292,7 +294,7 @@ class Quotas:
             told = f"of {most_files} files, {taken.files} are there or on their way"
             raise self._used_up(db, who, row, told)
 
-    def _used_up(self, db: Db, who: Principal, row: Quota, told: str) -> QuotaError:
+    def _used_up(self, db: Db, who: Principal, row: HeldQuota, told: str) -> QuotaError:
         if row.user_id == who.user_id:
             return QuotaError(f"Your quota is used up: {told}.")
         owner = users.name_of(db, row.user_id)
@@ -315,7 +317,7 @@ def _crosses(before: int, now: int, most: int | None) -> bool:
     return most is not None and before * 10 < most * 9 <= now * 10
 
 
-def check_charged(db: Db, owner_id: int, row: Quota | None) -> None:
+def check_charged(db: Db, owner_id: int, row: HeldQuota | None) -> None:
     """Raise `ConflictError` if a user's tree does not count in `row`, which is locked.
 
     PostgreSQL may show a folder that was made after its owner was looked up for the lock.

@@ -14,9 +14,8 @@ from sqlalchemy.orm import Session as Db
 from fsd.principal import Principal
 from fsd.services.files.commit_checks import VerifiedCommit
 from fsd.services.files.shares import folder_for
-from fsd.store.quota_models import Quota
 from fsd.store.repos import nodes, quotas
-from fsd.store.repos.quotas import Change, Held
+from fsd.store.repos.quotas import Change, Held, HeldQuota
 from fsproto.errors import FsError
 from fsproto.keys.grants import Role
 
@@ -39,20 +38,17 @@ class Foreseen:
     removed: Removed
     after: Change
 
-    def holds(self, tops: Collection[bytes], quota: Quota | None) -> bool:
+    def holds(self, tops: Collection[bytes], quota: HeldQuota | None) -> bool:
         """Return whether nothing has changed since; `quota` is the locked row of the tree."""
         same = quota is not None and self.after == Change(quota.user_id, quota.changes)
         return same and self.removed.tops == frozenset(tops)
 
 
 def foresee(db: Db, who: Principal, change: VerifiedCommit) -> Foreseen | None:
-    """Look for what a commit in a user's tree would remove.
+    """Look for what a commit that only removes would remove.
 
-    None if it removes nothing, or does more than that: then, something may move out of what it
-    removes. None for a user who may not change the folders, too: the commit itself is refused.
+    None for a user who may not change the folders: the commit itself is refused.
     """
-    if change.manifests or not change.removals:
-        return None
     try:
         for folder in change.states:
             folder_for(db, nodes.get(db, folder), who, Role.WRITER)

@@ -17,6 +17,7 @@ from fsd.services.paging import following, parts
 from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import groups, nodes, shares, users
+from fsd.store.repos.nodes import StoredNode
 from fsproto.errors import NotAllowedError, NotFoundError, OutOfSpaceError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import stated_members
@@ -32,7 +33,7 @@ _OwnShare = tuple[bytes, Own]
 """The id of a shared node, and the answer about it."""
 
 
-def folder_for(db: Db, node: models.Node | None, who: Principal, role: Role) -> models.Node:
+def folder_for(db: Db, node: StoredNode | None, who: Principal, role: Role) -> StoredNode:
     """Return a folder that the user may read, or write to; raise otherwise."""
     if node is None:
         raise NotFoundError("There is no such folder.")

@@ -65,7 +65,7 @@ _ASSIGN = (
 
 def held(db: Db, roots: Iterable[bytes]) -> dict[bytes, HeldBlob]:
     """Return the rows of those of the blobs that exist, by root."""
-    return {row.root: HeldBlob._make(row[1:]) for row in of_some(db, _FACTS, roots)}
+    return {row[0]: HeldBlob._make(row[1:]) for row in of_some(db, _FACTS, roots)}
 
 
 def known(db: Db, roots: Iterable[bytes]) -> set[bytes]:
@@ -118,7 +118,7 @@ _SMALL = select(_BLOBS.c.node_id, _BLOBS.c.root, _BLOBS.c.data).where(
 
 def small_ones(db: Db, roots: Iterable[bytes]) -> dict[tuple[bytes, bytes], bytes]:
     """Return the bytes of small blobs, by their node and root."""
-    return {(row.node_id, row.root): row.data for row in of_some(db, _SMALL, roots)}
+    return {(node, root): data for node, root, data in of_some(db, _SMALL, roots)}
 
 
 def staged_before(db: Db, before_ms: int) -> list[bytes]:

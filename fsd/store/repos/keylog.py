@@ -8,16 +8,12 @@ from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Bundle, LogEntry, LogHead, User, table
+from fsd.store.repos.many import SOME, of_some, scalar
 
 _ONLY = 1
 """The id of the one head."""
-_AT_ONCE = 500
-"""Entries that one query names."""
-# Built once: every commit runs these two, and SQLAlchemy takes longer to build one than to run it.
 _LOG = table(LogEntry)
-_ROOTS = select(_LOG.c.index, _LOG.c.root).where(
-    _LOG.c.index.in_(bindparam("some", expanding=True))
-)
+_ROOTS = select(_LOG.c.index, _LOG.c.root).where(_LOG.c.index.in_(SOME))
 _NEWEST = select(func.max(_LOG.c.index)).where(_LOG.c.user == bindparam("of"))
 
 
@@ -33,13 +29,8 @@ def head_for_update(db: Db) -> LogHead:
 
 def roots(db: Db, sizes: Iterable[int]) -> dict[int, bytes]:
     """Return the root over the first entries, by their number; 0 and more than exist are absent."""
-    found = dict[int, bytes]()
-    possible = sorted({size for size in sizes if size < 1 << 63})
-    for start in range(0, len(possible), _AT_ONCE):
-        some = possible[start : start + _AT_ONCE]
-        rows = db.connection().execute(_ROOTS, {"some": [size - 1 for size in some]})
-        found |= {index + 1: root for index, root in rows}
-    return found
+    possible = {size - 1 for size in sizes if size < 1 << 63}
+    return {index + 1: root for index, root in of_some(db, _ROOTS, possible)}
 
 
 def entries(db: Db, first: int, count: int) -> list[bytes]:
@@ -50,7 +41,7 @@ def entries(db: Db, first: int, count: int) -> list[bytes]:
 
 def newest_index(db: Db, user: str) -> int:
     """Return the index of the newest entry about a user; -1 if there is none."""
-    found: int | None = db.connection().execute(_NEWEST, {"of": user}).scalar()
+    found: int | None = scalar(db, _NEWEST, of=user)
     return -1 if found is None else found
 
 

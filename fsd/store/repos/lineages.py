@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import OlderHash, table
-from fsd.store.repos.many import for_each
+from fsd.store.repos.many import for_each, stream
 from fsproto.messages.history import LineageRange, Lineal
 
 _HASHES = table(OlderHash)
@@ -37,10 +37,6 @@ def keep(db: Db, what: Lineal, replaced: Iterable[tuple[bytes, int, bytes]]) -> 
 
 def between(db: Db, asked: LineageRange) -> Iterator[bytes]:
     """Yield the hashes of the versions between two others, the oldest first."""
-    values = {
-        "node": asked.node,
-        "what": int(asked.what),
-        "after": asked.after,
-        "before": asked.before,
-    }
-    yield from db.connection().execute(_RANGE, values).scalars()
+    what, after, before = int(asked.what), asked.after, asked.before
+    rows = stream(db, _RANGE, node=asked.node, what=what, after=after, before=before)
+    return (found for (found,) in rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import delete, func, insert, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, insert, select, tuple_, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.link_models import PublicLink, PublicLinkContent, PublicLinkPart
@@ -15,6 +15,9 @@ _PAGE = 100
 """Links that are read at a time."""
 _CONTENTS = table(PublicLinkContent)
 _NEW_CONTENT = insert(_CONTENTS)
+_OPENED = select(_CONTENTS.c.root).where(
+    _CONTENTS.c.link_id == bindparam("link"), _CONTENTS.c.root.in_(SOME)
+)
 _LINKED = select(_CONTENTS.c.root).where(_CONTENTS.c.root.in_(SOME))
 _AS_IS = {"synchronize_session": False}
 
@@ -64,8 +67,7 @@ def add_part(
 
 def opened_already(db: Db, link: bytes, roots: Iterable[bytes]) -> bool:
     """Return whether a link opens one of some contents."""
-    ask = select(_CONTENTS.c.root).where(_CONTENTS.c.link_id == link, _CONTENTS.c.root.in_(SOME))
-    return next(of_some(db, ask, roots), None) is not None
+    return next(of_some(db, _OPENED, roots, link=link), None) is not None
 
 
 def description(db: Db, link: bytes) -> bytes:

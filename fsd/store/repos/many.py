@@ -1,17 +1,27 @@
-"""Queries on many values, split into parts that every database accepts.
+"""Statements that run often: on few values, and on many, in parts that every database accepts.
 
-Statements that run for every commit are built once, with `SOME` in place of the values: SQLAlchemy
-needs more time to build one than to run it.
+Such a statement is built once, with `SOME` in place of many values. Its text is made once as well:
+SQLAlchemy needs more time to prepare a statement than the database needs to run it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import BindParameter, ClauseElement, Dialect, Executable, bindparam
+from sqlalchemy import (
+    BindParameter,
+    ClauseElement,
+    Connection,
+    Dialect,
+    Select,
+    bindparam,
+)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session as Db
+from sqlalchemy.sql.compiler import SQLCompiler
 
 T = TypeVar("T")
 
@@ -24,29 +34,141 @@ def helpings(values: Sequence[T]) -> Iterator[Sequence[T]]:
     return (values[at : at + _HELPING] for at in range(0, len(values), _HELPING))
 
 
+def run(db: Db, statement: ClauseElement, **values: object) -> list[tuple[Any, ...]]:
+    """Run a query that was built once; return its rows.
+
+    The driver takes the values and returns the columns unchanged: SQLAlchemy would process each.
+    `TypeError` if one of them needs that. Errors are those of SQLAlchemy.
+    """
+    return list(_rows(db, statement, (), values))
+
+
+def stream(db: Db, statement: ClauseElement, **values: object) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query as `run` does, but without all of them in memory on SQLite."""
+    return _rows(db, statement, (), values)
+
+
+def scalar(db: Db, statement: ClauseElement, **values: object) -> Any:  # noqa: ANN401 - a column
+    """Run a query as `run` does; return the first column of its first row, None without rows."""
+    found = run(db, statement, **values)
+    return found[0][0] if found else None
+
+
+def change(db: Db, statement: ClauseElement, **values: object) -> int:
+    """Run a change that was built once; return the number of changed rows."""
+    text, given = _given(db, statement, (), values)
+    with _cursor(db.connection(), text) as cursor:
+        cursor.execute(text, given)
+        return int(cursor.rowcount)
+
+
 def of_some(
-    db: Db, statement: Executable, values: Iterable[bytes], **more: object
-) -> Iterator[Any]:
-    """Yield the rows of a statement that contains `SOME`; `more` are its other parameters."""
-    connection = db.connection()
+    db: Db, statement: ClauseElement, values: Iterable[object], **more: object
+) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of a query that contains `SOME`; `more` are its other parameters.
+
+    The database gets the last value several times, so that there are few different texts.
+    """
     for some in helpings(list(values)):
-        yield from connection.execute(statement, {"some": some} | more)
+        count = 1 << (len(some) - 1).bit_length()
+        yield from _rows(db, statement, [*some, *[some[-1]] * (count - len(some))], more)
 
 
 def for_each(db: Db, statement: ClauseElement, rows: Sequence[dict[str, Any]]) -> None:
-    """Run a statement once for each row; all rows have the same names.
+    """Run a change once for each row; all rows have the same names.
 
-    The values go to the driver unchanged. SQLAlchemy would process each value. No column here needs
-    that, and it would take half the time of storing them.
+    The values go to the driver unchanged, as those of `run`.
     """
     if not rows:
         return
     connection = db.connection()
     text, order = _compiled(statement, connection.dialect, tuple(rows[0]))
-    if order is None:
-        connection.exec_driver_sql(text, list(rows))
-    else:
-        connection.exec_driver_sql(text, [tuple(row[name] for name in order) for row in rows])
+    with _cursor(connection, text) as cursor:
+        if order is None:
+            cursor.executemany(text, rows)
+        else:
+            cursor.executemany(text, [tuple(row[name] for name in order) for row in rows])
+
+
+def _rows(
+    db: Db, statement: ClauseElement, some: Sequence[object], values: dict[str, object]
+) -> Iterator[tuple[Any, ...]]:
+    text, given = _given(db, statement, some, values)
+    with _cursor(db.connection(), text) as cursor:
+        cursor.execute(text, given)
+        yield from cursor
+
+
+def _given(
+    db: Db, statement: ClauseElement, some: Sequence[object], values: dict[str, object]
+) -> tuple[str, Any]:
+    """Return the text of a statement and its values as the driver takes them."""
+    ready = _ready(statement, db.connection().dialect, len(some))
+    values = ready.fixed | values | dict(zip(ready.some, some, strict=True))
+    if ready.order is None:
+        return ready.text, values
+    return ready.text, [values[name] for name in ready.order]
+
+
+@contextmanager
+def _cursor(connection: Connection, text: str) -> Iterator[Any]:
+    """Open a cursor of the driver, and translate its errors as SQLAlchemy does.
+
+    SQLAlchemy's own way to run a text takes several times as long as a short statement itself.
+    """
+    dialect, pooled, cursor = connection.dialect, connection.connection, None
+    try:
+        cursor = pooled.cursor()
+        yield cursor
+    except dialect.loaded_dbapi.Error as error:
+        is_lost = dialect.is_disconnect(error, pooled.dbapi_connection, cursor)
+        if is_lost:
+            connection.invalidate(error)
+            connection.engine.dispose()  # its other connections are lost as well
+        raise DBAPIError.instance(
+            text,
+            None,
+            error,
+            dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=is_lost,
+            dialect=dialect,
+        ) from error
+    finally:
+        if cursor is not None and not connection.invalidated:
+            cursor.close()
+
+
+class _Ready(NamedTuple):
+    """A statement as the driver takes it."""
+
+    text: str
+    order: tuple[str, ...] | None
+    """The order of its values; None if the driver takes names."""
+    some: tuple[str, ...]
+    """The names of the values for `SOME`."""
+    fixed: dict[str, object]
+    """The values that are part of the statement."""
+
+
+@lru_cache(maxsize=512)
+def _ready(statement: ClauseElement, dialect: Dialect, count: int) -> _Ready:
+    """Prepare a statement with this number of values for `SOME`."""
+    compiled = statement.compile(dialect=dialect)
+    if not isinstance(compiled, SQLCompiler):
+        raise TypeError("That is no statement.")
+    open_names = {one.key for one in compiled.bind_names if one.required or one.expanding}
+    blank: dict[str, Any] = dict.fromkeys(open_names - {"some"}, b"")
+    made = compiled.construct_expanded_state(blank | ({"some": [b""] * count} if count else {}))
+    columns = statement.selected_columns if isinstance(statement, Select) else ()
+    if made.processors or any(
+        column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns
+    ):
+        raise TypeError("Values of that statement must be processed by SQLAlchemy.")
+    some = tuple(f"some_{number + 1}" for number in range(count))
+    order = made.positiontup
+    fixed = {n: v for n, v in made.parameters.items() if n not in some and n not in open_names}
+    return _Ready(made.statement, None if order is None else tuple(order), some, fixed)
 
 
 @lru_cache(maxsize=64)

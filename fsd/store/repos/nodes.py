@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import FolderState, Manifest, Node, table
-from fsd.store.repos.many import SOME, for_each, helpings, of_some
+from fsd.store.repos.many import SOME, for_each, helpings, of_some, run, scalar, stream
 from fsproto.errors import ConflictError, RemoteProtocolError
 from fsproto.limits import PART_BYTES
 from fsproto.packing import unpack
@@ -33,9 +33,34 @@ _FIRST_STATE = insert_into(_STATES).values(folder_id=_OF)
 _NEXT_STATE = update(_STATES).where(_STATES.c.folder_id == _OF)
 
 
-def get(db: Db, node: bytes) -> Node | None:
+class StoredNode(NamedTuple):
+    """A file or folder; the columns of `Node`."""
+
+    id: bytes
+    owner_id: int
+    parent_id: bytes | None
+    token: bytes | None
+    kind: int
+    generation: int
+    version: int
+    manifest_hash: bytes
+    next_lineage: bytes
+    blob: bytes | None
+    removed_ms: int | None
+    removed_from: bytes | None
+
+
+_THEMSELVES = select(*(_NODES.c[name] for name in StoredNode._fields)).where(_NODES.c.id.in_(SOME))
+
+
+def get(db: Db, node: bytes) -> StoredNode | None:
     """Return one node."""
-    return db.get(Node, node)
+    return get_all(db, [node]).get(node)
+
+
+def get_all(db: Db, ids: Iterable[bytes]) -> dict[bytes, StoredNode]:
+    """Return those of the nodes that exist, by id."""
+    return {row[0]: StoredNode._make(row) for row in of_some(db, _THEMSELVES, ids)}
 
 
 _HELD_NODES = select(_NODES.c.id).where(_NODES.c.id.in_(SOME)).order_by(_NODES.c.id)
@@ -50,18 +75,6 @@ def hold(db: Db, ids: Iterable[bytes]) -> None:
 
 _AS_IS = {"synchronize_session": False}
 """Rows that a database session has loaded are not changed in memory as well."""
-
-
-_NODES_THEMSELVES = select(Node).where(Node.id.in_(SOME))
-
-
-def get_all(db: Db, ids: Iterable[bytes]) -> dict[bytes, Node]:
-    """Return those of the nodes that exist, by id."""
-    return {
-        node.id: node
-        for some in helpings(list(ids))
-        for node in db.scalars(_NODES_THEMSELVES, {"some": some})
-    }
 
 
 _CURRENT = (_NODES.c.id == _MANIFESTS.c.node_id) & (_NODES.c.version == _MANIFESTS.c.version)
@@ -86,7 +99,7 @@ _ALL_MANIFESTS = select(_MANIFESTS.c.payload, _MANIFESTS.c.signature).where(
 
 def entries(db: Db, folder: bytes) -> list[FolderEntry]:
     """Return the entries of a folder."""
-    rows = db.connection().execute(_ENTRIES, {"folder": folder})
+    rows = run(db, _ENTRIES, folder=folder)
     return [FolderEntry(Token(t), NodeId(n), Hash(h)) for t, n, h in rows if t is not None]
 
 
@@ -96,7 +109,7 @@ def index(db: Db, folder: bytes) -> Iterator[bytes]:
     Each item names as many manifests as fit into one message.
     """
     page, size = bytearray(), 0
-    for node, manifest, length in db.connection().execute(_INDEX, {"folder": folder}):
+    for node, manifest, length in stream(db, _INDEX, folder=folder):
         if size + length > PART_BYTES and page:
             yield bytes(page)
             page, size = bytearray(), 0
@@ -149,11 +162,6 @@ def bodies(db: Db, ids: Sequence[NodeId]) -> dict[NodeId, ManifestBody]:
     return {body.node: body for body in found}
 
 
-def state(db: Db, folder: bytes) -> FolderState:
-    """Return a folder's state."""
-    return db.scalars(select(FolderState).where(FolderState.folder_id == folder)).one()
-
-
 class StoredState(NamedTuple):
     """A folder's state as it was committed."""
 
@@ -167,12 +175,16 @@ class StoredState(NamedTuple):
     """Number of entries, if the folder's tree is in pages."""
 
 
-_FOR_UPDATE = (
-    select(*(_STATES.c[name] for name in StoredState._fields))
-    .where(_STATES.c.folder_id.in_(SOME))
-    .order_by(_STATES.c.folder_id)
-    .with_for_update()
+_SOME_STATES = select(*(_STATES.c[name] for name in StoredState._fields)).where(
+    _STATES.c.folder_id.in_(SOME)
 )
+_FOR_UPDATE = _SOME_STATES.order_by(_STATES.c.folder_id).with_for_update()
+
+
+def state(db: Db, folder: bytes) -> StoredState:
+    """Return a folder's state."""
+    (row,) = of_some(db, _SOME_STATES, [folder])
+    return StoredState._make(row)
 
 
 def states_for_update(db: Db, folders: Iterable[bytes]) -> dict[bytes, StoredState]:
@@ -181,10 +193,10 @@ def states_for_update(db: Db, folders: Iterable[bytes]) -> dict[bytes, StoredSta
     The locks are always taken in the same order, so that no deadlock arises.
     """
     rows = of_some(db, _FOR_UPDATE, sorted(folders))
-    return {row.folder_id: StoredState._make(row) for row in rows}
+    return {row[0]: StoredState._make(row) for row in rows}
 
 
-def signed(state: FolderState | StoredState) -> Signed:
+def signed(state: StoredState) -> Signed:
     """Return a stored state as it was signed."""
     return Signed(state.payload, state.signature)
 
@@ -267,7 +279,7 @@ _ABOVE = select(_UP.c.id).where(_UP.c.level > 0).order_by(_UP.c.level)
 
 def ancestors(db: Db, node: bytes, limit: int) -> list[bytes]:
     """Return the folders above a node, nearest first, at most `limit` of them."""
-    return list(db.connection().execute(_ABOVE, {"of": node, "limit": limit}).scalars())
+    return [above for (above,) in run(db, _ABOVE, of=node, limit=limit)]
 
 
 def height(db: Db, folder: bytes, limit: int) -> int:
@@ -299,11 +311,7 @@ _AT = select(_NODES.c.id).where(
 
 def at(db: Db, places: Iterable[tuple[bytes, bytes]]) -> list[bytes]:
     """Return the nodes at some places, each a folder and a token."""
-    connection = db.connection()
-    found = (
-        connection.execute(_AT, {"folder": folder, "token": token}).scalar()
-        for folder, token in places
-    )
+    found = (scalar(db, _AT, folder=folder, token=token) for folder, token in places)
     return [node for node in found if node is not None]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import Select, bindparam, delete, func, insert, select, update
@@ -10,11 +11,11 @@ from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, Node, User, table
 from fsd.store.quota_models import Handover, Quota, Reservation
-from fsd.store.repos.many import SOME, helpings, of_some
+from fsd.store.repos.many import SOME, for_each, helpings, of_some, run, scalar
 from fsproto.sealed.manifest import NodeKind
 
 _NODES, _BLOBS, _HANDOVERS = table(Node), table(Blob), table(Handover)
-_RESERVATIONS = table(Reservation)
+_RESERVATIONS, _QUOTAS = table(Reservation), table(Quota)
 _AS_IS = {"synchronize_session": False}
 
 
@@ -92,11 +93,31 @@ def get(db: Db, user_id: int) -> Quota | None:
     return db.get(Quota, user_id)
 
 
-_HELD = select(Quota).where(Quota.user_id == bindparam("payer")).with_for_update()
-_HELD = _HELD.execution_options(populate_existing=True)
+@dataclass
+class HeldQuota:
+    """A locked row of `Quota`. A change of it is stored by `store`."""
+
+    user_id: int
+    most_bytes: int | None
+    most_files: int | None
+    used_bytes: int
+    used_files: int
+    nodes: int | None
+    record_bytes: int | None
+    kept_bytes: int | None
+    changes: int
 
 
-def hold(db: Db, user_id: int) -> Quota | None:
+_CHANGING = ("used_bytes", "used_files", "nodes", "record_bytes", "kept_bytes", "changes")
+_HELD = (
+    select(*(_QUOTAS.c[one.name] for one in fields(HeldQuota)))
+    .where(_QUOTAS.c.user_id == bindparam("payer"))
+    .with_for_update()
+)
+_STORE = update(_QUOTAS).where(_QUOTAS.c.user_id == bindparam("payer"))
+
+
+def hold(db: Db, user_id: int) -> HeldQuota | None:
     """Return the quota row in which a user's tree counts, locked until the end of the transaction.
 
     It is locked before any other row, so that no deadlock arises; later reads in the transaction
@@ -104,9 +125,18 @@ def hold(db: Db, user_id: int) -> Quota | None:
     """
     while True:
         payer = payer_of(db, user_id)
-        row = db.scalars(_HELD, {"payer": payer}).one_or_none()
+        found = [HeldQuota(*row) for row in run(db, _HELD, payer=payer)]
         if payer_of(db, user_id) == payer:  # the tree was not handed over before the lock
-            return row
+            return found[0] if found else None
+
+
+def store(db: Db, row: HeldQuota) -> None:
+    """Store the changes of a row."""
+    for_each(
+        db,
+        _STORE,
+        [{"payer": row.user_id} | {name: getattr(row, name) for name in _CHANGING}],
+    )
 
 
 def start_over(db: Db, user_id: int) -> None:
@@ -128,7 +158,8 @@ _AN_OWNER = select(_NODES.c.owner_id).where(_NODES.c.id.in_(SOME)).limit(1)
 
 def owner_of(db: Db, folders: Sequence[bytes]) -> int | None:
     """Return the owner of some folders, who must be the same for all; None if none exists."""
-    return next(of_some(db, _AN_OWNER, folders), (None,))[0]
+    found: int | None = next(of_some(db, _AN_OWNER, folders), (None,))[0]
+    return found
 
 
 # --- changes
@@ -141,10 +172,10 @@ class Change(NamedTuple):
     number: int
 
 
-def next_change(row: Quota | None) -> int:
+def next_change(row: HeldQuota | None) -> int:
     """Count a change of folders in a tree whose quota row is locked; return the change's number.
 
-    It is stored with the next change of the row. 0 if the tree has no quota row.
+    `store` stores it. 0 if the tree has no quota row.
     """
     if row is None:
         return 0
@@ -180,7 +211,7 @@ _PAYER = select(_HANDOVERS.c.payer_id).where(_HANDOVERS.c.user_id == bindparam("
 
 def payer_of(db: Db, owner_id: int) -> int:
     """Return the user in whose quota a tree counts: its owner, unless it was handed over."""
-    payer = db.connection().execute(_PAYER, {"owner": owner_id}).scalar()
+    payer = scalar(db, _PAYER, owner=owner_id)
     return owner_id if payer is None else payer
 
 
@@ -228,7 +259,7 @@ _SALTS = select(_RESERVATIONS.c.salt).where(_RESERVATIONS.c.user_id == bindparam
 
 def salts(db: Db, user_id: int) -> set[bytes]:
     """Return the salts of the blobs for which a user has reservations."""
-    return set(db.connection().execute(_SALTS, {"uploader": user_id}).scalars())
+    return {salt for (salt,) in run(db, _SALTS, uploader=user_id)}
 
 
 def release(db: Db, user_id: int, blobs: Iterable[bytes]) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import bindparam, delete, func, select, tuple_
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import BlockedOwner, Bundle, Grant, Manifest, MemberList, Node, User, table
 from fsd.store.repos.many import SOME, helpings, of_some
+from fsd.store.repos.nodes import StoredNode
 from fsproto.errors import RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import VerifiedMembers
@@ -23,23 +24,24 @@ _LISTS = table(MemberList)
 _ABOVE = func.coalesce(_NODES.c.parent_id, _NODES.c.removed_from).label("above")
 _UP = select(_NODES.c.id, _ABOVE).where(_NODES.c.id.in_(SOME)).cte("up", recursive=True)
 _UP = _UP.union(select(_NODES.c.id, _ABOVE).join(_UP, _NODES.c.id == _UP.c.above))
+_BEST = (
+    select(func.max(_GRANTS.c.role))
+    .join(_UP, _GRANTS.c.node_id == _UP.c.id)
+    .where(_GRANTS.c.user_id == bindparam("user"))
+)
 
 
 def role(db: Db, user_id: int, node: bytes) -> Role | None:
     """Return the role that grants on a node, or on a folder above it, give a user."""
-    best = (
-        select(func.max(_GRANTS.c.role))
-        .join(_UP, _GRANTS.c.node_id == _UP.c.id)
-        .where(_GRANTS.c.user_id == user_id)
-    )
-    found = db.connection().execute(best, {"some": [node]}).scalar()
+    ((found,),) = of_some(db, _BEST, [node], user=user_id)
     return None if found is None else Role(found)
 
 
-def readable(db: Db, user_id: int, nodes: Sequence[Node]) -> set[bytes]:
+def readable(db: Db, user_id: int, nodes: Iterable[StoredNode]) -> set[bytes]:
     """Return those of the nodes that a user owns or that are shared with that user."""
-    mine = {node.id for node in nodes if node.owner_id == user_id}
-    theirs = [node for node in nodes if node.owner_id != user_id]
+    there = list(nodes)
+    mine = {node.id for node in there if node.owner_id == user_id}
+    theirs = [node for node in there if node.owner_id != user_id]
     # One request names files of few folders, and a grant is rarely on the file itself.
     folders = {node.parent_id for node in theirs if node.parent_id is not None}
     open_folders = {folder for folder in folders if role(db, user_id, folder) is not None}
@@ -87,7 +89,7 @@ _HELD = (
 def lists_for_update(db: Db, nodes: Iterable[bytes]) -> dict[bytes, StoredList]:
     """Return nodes' lists, held against other writers until the end of the transaction."""
     rows = of_some(db, _HELD, sorted(nodes))
-    return {row.node_id: StoredList._make(row) for row in rows}
+    return {row[0]: StoredList._make(row) for row in rows}
 
 
 class Holder(NamedTuple):

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import FolderState, Node, table
-from fsd.store.repos.many import SOME, of_some
+from fsd.store.repos.many import SOME, of_some, run
 from fsproto.signed import Signed
 
 _NODES, _STATES = table(Node), table(FolderState)
@@ -32,8 +32,8 @@ _PARENTS = select(_NODES.c.parent_id).where(_NODES.c.id.in_(SOME), _NODES.c.pare
 
 def has_changed_under(db: Db, top: bytes, owner_id: int, after: int, until: int) -> bool:
     """Return whether changes with these numbers made a state of a folder, or of one below it."""
-    which = {"owner": owner_id, "after": after, "until": until}
-    left = {row[0] for row in db.connection().execute(_CHANGED, which)}
+    rows = run(db, _CHANGED, owner=owner_id, after=after, until=until)
+    left = {folder for (folder,) in rows}
     seen = set[bytes]()
     while left and top not in left:
         seen |= left

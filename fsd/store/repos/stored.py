@@ -26,6 +26,7 @@ from fsd.store.models import (
 from fsd.store.quota_models import Quota
 from fsd.store.repos import quotas
 from fsd.store.repos.many import helpings
+from fsd.store.repos.quotas import HeldQuota
 
 ROW = 128
 """Bytes that a row counts in addition to its payload: keys, hashes, a signature."""
@@ -99,13 +100,13 @@ def _record_sums() -> Iterator[tuple[Select[int], Column[bytes]]]:
         yield select(func.sum(length)).select_from(of_table), node
 
 
-def known(row: Quota) -> Stored | None:
+def known(row: Quota | HeldQuota) -> Stored | None:
     """Return the count in a quota row; None if it has none."""
     if row.nodes is None or row.record_bytes is None or row.kept_bytes is None:
         return None
     return Stored(row.nodes, row.record_bytes, row.kept_bytes)
 
 
-def keep(row: Quota, count: Stored) -> None:
-    """Keep a count with a quota."""
+def keep(row: HeldQuota, count: Stored) -> None:
+    """Keep a count with a quota; `quotas.store` stores it."""
     row.nodes, row.record_bytes, row.kept_bytes = count

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, select, text, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import FolderState, TreePage, table
-from fsd.store.repos.many import SOME, for_each, of_some
+from fsd.store.repos.many import SOME, change, for_each, of_some, run
 
 _PAGES, _STATES = table(TreePage), table(FolderState)
 _FOLDER = _PAGES.c.folder_id == bindparam("folder")
@@ -30,13 +30,13 @@ _COUNT = (
 def get(db: Db, folder: bytes, positions: Sequence[bytes]) -> dict[bytes, bytes]:
     """Return the pages of a folder at some positions, as far as they exist."""
     rows = of_some(db, _SOME_PAGES, positions, folder=folder)
-    return {row.position: row.data for row in rows}
+    return dict(rows)
 
 
 def get_all(db: Db, folder: bytes) -> dict[bytes, bytes]:
     """Return all pages of a folder."""
-    rows = db.connection().execute(_ALL, {"folder": folder})
-    return {row.position: row.data for row in rows}
+    rows = run(db, _ALL, folder=folder)
+    return dict(rows)
 
 
 def put(
@@ -48,10 +48,10 @@ def put(
         {"folder": folder, "at": at, "data": data} for at, data in sorted(pages.items())
     ]
     for_each(db, _PUT, rows)
-    db.connection().execute(_COUNT, {"folder": folder, "number": entries})
+    change(db, _COUNT, folder=folder, number=entries)
 
 
 def drop(db: Db, folder: bytes) -> None:
     """Delete all pages of a folder; its tree is built from its entries from now on."""
-    db.connection().execute(_DROP_ALL, {"folder": folder})
-    db.connection().execute(_COUNT, {"folder": folder, "number": None})
+    change(db, _DROP_ALL, folder=folder)
+    change(db, _COUNT, folder=folder, number=None)

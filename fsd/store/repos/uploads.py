@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import Blob, table
-from fsd.store.repos.many import for_each, helpings
+from fsd.store.repos.many import change, for_each, helpings, scalar
 from fsd.store.upload_models import DoomedPlace, Part, Upload
 
 _AS_IS = {"synchronize_session": False}
@@ -20,7 +20,7 @@ _CLAIM = delete(_DOOMED).where(
     _DOOMED.c.place == bindparam("of"), _DOOMED.c.is_collected.is_(False)
 )
 _MINE = select(_UPLOADS.c.place).where(
-    _UPLOADS.c.owner_id == bindparam("owner"), _UPLOADS.c.salt == bindparam("with")
+    _UPLOADS.c.owner_id == bindparam("owner"), _UPLOADS.c.salt == bindparam("salt")
 )
 
 
@@ -188,7 +188,7 @@ def exists(db: Db, owner_id: int, salt: bytes) -> bool:
 
 
 def _place_of(db: Db, owner_id: int, salt: bytes) -> str | None:
-    found: str | None = db.connection().execute(_MINE, {"owner": owner_id, "with": salt}).scalar()
+    found: str | None = scalar(db, _MINE, owner=owner_id, salt=salt)
     return found
 
 
@@ -213,7 +213,7 @@ def doom(db: Db, places: Iterable[str], due_ms: int | None = None) -> None:
 
 def claim(db: Db, place: str) -> bool:
     """Save a place from deletion; False if it is deleted already, or has started to be."""
-    return bool(db.connection().execute(_CLAIM, {"of": place}).rowcount)
+    return bool(change(db, _CLAIM, of=place))
 
 
 def set_due(db: Db, places: Sequence[str], due_ms: int) -> None:

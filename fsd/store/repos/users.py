@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session as Db
 from fsd.store.models import Blob, Bundle, Node, Tree, UsedOtp, User, table
 from fsd.store.quota_models import Handover, Quota
 from fsd.store.repos import requests, uploads
-from fsd.store.repos.many import helpings
+from fsd.store.repos.many import helpings, scalar
 from fsproto.sealed.manifest import NodeKind
 
 _BUNDLES, _NODES, _BLOBS = table(Bundle), table(Node), table(Blob)
@@ -92,7 +92,7 @@ _CURRENT_KEY = (
 
 def current_key(db: Db, user_id: int) -> bytes | None:
     """Return a user's current identity key (Ed25519, 32 bytes); None without keys."""
-    found: bytes | None = db.connection().execute(_CURRENT_KEY, {"of": user_id}).scalar()
+    found: bytes | None = scalar(db, _CURRENT_KEY, of=user_id)
     return found
 
 

@@ -84,12 +84,7 @@ def trim(db: Db, newest: Mapping[bytes, int], keep: int) -> list[str]:
     Contents that a public link opens are kept in addition.
     Return the places that the blob store must empty.
     """
-    connection = db.connection()
-    many = [
-        node
-        for some in helpings(list(newest))
-        for (node,) in connection.execute(_MANY, {"some": some, "keep": keep})
-    ]
+    many = [node for (node,) in of_some(db, _MANY, newest, keep=keep)]
     long = {node: version - MAX_CHAIN for node, version in newest.items() if version > MAX_CHAIN}
     return _cut(db, many, keep, {node: version + 1 for node, version in long.items()})
 
@@ -111,8 +106,8 @@ def _cut(db: Db, many: Sequence[bytes], keep: int, cuts: dict[bytes, int]) -> li
     `cuts` is the oldest version to keep, by node; the nodes in `many` have too many contents.
     """
     older: dict[bytes, list[tuple[int, bytes]]] = {}
-    for row in of_some(db, _OF_NODES, {*many, *cuts}):
-        older.setdefault(row.node_id, []).append((row.until, row.root))
+    for node, root, until in of_some(db, _OF_NODES, {*many, *cuts}):
+        older.setdefault(node, []).append((until, root))
     for node in many:
         if len(older.get(node, ())) <= keep:
             continue

@@ -174,12 +174,12 @@ def test_a_removal_counts_right_though_the_folder_changed_before_its_turn(office
     made.send(alice.person, made.put(alice.person, "first"))
     meant = foreseen(alice, made)
     made.send(alice.person, made.put(alice.person, "second"))
-    with office.database.read() as db:
-        quota = quotas.get(db, alice.person.who.user_id)
+    with office.database.write() as db:
+        quota = quotas.hold(db, alice.person.who.user_id)
         assert not meant.holds([made.node], quota)
     again = foreseen(alice, made)
-    with office.database.read() as db:
-        quota = quotas.get(db, alice.person.who.user_id)
+    with office.database.write() as db:
+        quota = quotas.hold(db, alice.person.who.user_id)
         assert again.holds([made.node], quota)
         assert not again.holds([made.node, bytes(16)], quota)
     assert len(again.removed.below) == len(meant.removed.below) + 1 == 3

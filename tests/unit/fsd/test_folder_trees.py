@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from fsd.check.repair import Quarantine
 from fsd.check.scan import Scan
@@ -14,6 +14,7 @@ from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.types import Token
 from tests.support.fixed_keys import TIME_MS, stretch
 from tests.support.services import Services
+from tests.support.statements import statements_of
 from tests.support.writers import Writer
 
 pytestmark = pytest.mark.both_databases
@@ -138,18 +139,8 @@ def test_a_folder_of_another_node_is_read_anew(alice):
 @pytest.mark.one_database
 def test_a_put_into_a_large_folder_reads_few_rows(alice):
     """The rows that are read for it do not grow with the folder, not even after a start."""
-    rows = 0
-
-    def count(connection, cursor, statement, *_: object) -> None:
-        nonlocal rows
-        rows += statement.startswith("SELECT") and "nodes.parent_id =" in statement
-
-    engine = alice.office.database.engine
     restarted(alice)
-    event.listen(engine, "after_cursor_execute", count)
-    try:
+    with statements_of(alice.office.database) as ran:
         alice.write("another", b"x")
         is_right(alice, "file 7")
-    finally:
-        event.remove(engine, "after_cursor_execute", count)
-    assert rows == 0
+    assert not [one for one in ran if "nodes.parent_id =" in one]
