@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import statistics
 import sys
 import tempfile
 import time
@@ -20,11 +21,14 @@ from sqlalchemy import event, insert
 
 from fsd.blobs.janitor import Janitor
 from fsd.policies import KeepPolicy
+from fsd.principal import Principal
 from fsd.services.files.commits import FileService
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.models import Blob, Manifest, Node, table
 from fsd.store.repos import nodes, quotas
+from fsproto.messages.base import Done
+from fsproto.messages.files import Commit, Stale
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.types import Hash, NodeId, Token
 from tests.support.services import Clock, Services
@@ -50,6 +54,22 @@ class Longest:
 
     def _end(self, _: object) -> None:
         self.seconds = max(self.seconds, time.process_time() - self._began)
+
+
+class TimedFiles(FileService):
+    """Folders whose commits are timed, in CPU seconds; what the client does is not."""
+
+    def __init__(self, made: Services, clock: Clock) -> None:
+        """Take the services of `office`."""
+        super().__init__(made.database, made.blobs, now_ms=clock, audit=made.audit)
+        self.seconds = list[float]()
+
+    def commit(self, who: Principal, ask: Commit) -> Done | Stale:
+        """Commit, and note the CPU seconds."""
+        started = time.process_time()
+        answer = super().commit(who, ask)
+        self.seconds.append(time.process_time() - started)
+        return answer
 
 
 def spent(act: Callable[[], object]) -> float:
@@ -136,6 +156,21 @@ def one_change(count: int) -> Iterator[tuple[str, float]]:
         yield "commit of one file, longest transaction", longest.seconds
 
 
+def small_commits(count: int) -> Iterator[tuple[str, float]]:
+    """Measure commits of one small file each, in a folder with a few files."""
+    with office() as (made, clock, alice):
+        alice.files = timed = TimedFiles(made, clock)
+        names = [f"file {number}" for number in range(min(count, 300))]
+        gc.collect()
+        gc.freeze()
+        for what in ("a new file", "a new version"):
+            timed.seconds.clear()
+            for name in names:
+                alice.write(name, what.encode() * 300)
+            yield f"commit of {what}, median", statistics.median(timed.seconds)
+            yield f"commit of {what}, fastest", min(timed.seconds)
+
+
 def removal(count: int) -> Iterator[tuple[str, float]]:
     """Measure the removal of a folder with many files, and its deletion for good."""
     with office() as (made, clock, alice):
@@ -156,9 +191,9 @@ def removal(count: int) -> Iterator[tuple[str, float]]:
 def main() -> None:
     """Print all figures for the number of files in the command line."""
     count = int(sys.argv[1])
-    for figures in (one_change(count), removal(count)):
+    for figures in (small_commits(count), one_change(count), removal(count)):
         for name, seconds in figures:
-            print(f"{name}: {seconds:.3f} s", flush=True)
+            print(f"{name}: {seconds:.4f} s", flush=True)
 
 
 if __name__ == "__main__":
