@@ -24,6 +24,7 @@ class Statements:
         self.texts.append(statement)
 
 
+@pytest.mark.one_database
 def test_a_list_of_accounts_takes_no_query_for_each(office):
     office.add("alice")
     office.people.everybody()  # the first use of a database asks for its version, too
@@ -37,6 +38,7 @@ def test_a_list_of_accounts_takes_no_query_for_each(office):
     assert len(ran.texts) == for_one
 
 
+@pytest.mark.one_database
 def test_a_tree_with_its_own_quota_is_not_counted_file_by_file(office, clock):
     person = office.add("alice")
     person.enrol(office, clock())

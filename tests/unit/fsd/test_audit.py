@@ -59,6 +59,7 @@ def sql(office: Services, *statements: str) -> None:
 # --- what is recorded
 
 
+@pytest.mark.one_database
 def test_what_administrators_do_is_recorded_with_who_did_it(office, keeper, clock):
     alice = office.add("alice")
     alice.enrol(office, clock())
@@ -92,6 +93,7 @@ def test_logins_and_refusals_are_recorded_with_their_address(office, keeper, clo
     ]
 
 
+@pytest.mark.one_database
 def test_an_impossible_name_does_not_get_into_the_log(office, keeper):
     bob = office.add("bob")
     for name in ("x\0y", "a" * 100_000, "\ud800", "\x1b[31m"):
@@ -100,6 +102,7 @@ def test_an_impossible_name_does_not_get_into_the_log(office, keeper):
     assert {entry.subject for entry in keeper.entries(after=1)} == {"?"}
 
 
+@pytest.mark.one_database
 def test_no_secret_is_in_the_log(office, keeper, clock):
     alice = office.add("alice")
     code = alice.code(clock())
@@ -110,12 +113,14 @@ def test_no_secret_is_in_the_log(office, keeper, clock):
 
 
 @pytest.mark.parametrize("words", ["nul \0 byte", "\ud800", "x" * 10_000])
+@pytest.mark.one_database
 def test_words_of_any_kind_can_be_recorded(office, keeper, words):
     with office.database.write() as db:
         office.audit.record(db, AuditEvent.LOGIN, actor=words, subject=words, detail=words)
     assert keeper.verify([]).findings == []
 
 
+@pytest.mark.one_database
 def test_what_is_undone_is_not_recorded(office, keeper):
     with contextlib.suppress(RuntimeError), office.database.write() as db:
         office.audit.record(db, AuditEvent.LOGIN, actor="alice")
@@ -144,6 +149,7 @@ FULL = {
 """SQL that makes the insertion of audit entries fail with a full disk, and SQL that undoes it."""
 
 
+@pytest.mark.one_database
 def test_an_action_that_cannot_be_recorded_is_not_done(office, keeper, clock):
     alice = office.add("alice")
     alice.enrol(office, clock(), -1)
@@ -307,6 +313,7 @@ def copied(office: Services) -> Callable[[], None]:
     return put_back
 
 
+@pytest.mark.one_database
 def test_an_older_copy_of_the_log_is_found_after_a_newer_one_was_verified(office, keeper, clock):
     fill(office, 3)
     put_back = copied(office)
@@ -333,6 +340,7 @@ def test_an_older_copy_is_not_found_without_an_earlier_verification(office, keep
     assert keeper.verify([]).findings == []
 
 
+@pytest.mark.one_database
 def test_a_log_that_was_started_again_is_found(office, keeper):
     fill(office, 3)
     keeper.verify([])
@@ -358,6 +366,7 @@ def test_the_server_gives_no_proof_for_foreign_entries(office, keeper, clock):
     assert office.people.show("alice").sessions == 1
 
 
+@pytest.mark.one_database
 def test_a_log_without_its_head_is_not_started_again(office, keeper):
     fill(office, 2)
     sql(office, "DELETE FROM audit_head")
@@ -366,6 +375,7 @@ def test_a_log_without_its_head_is_not_started_again(office, keeper):
 
 
 @pytest.mark.parametrize("how", ["the head removed", "the last removed, and the head moved"])
+@pytest.mark.one_database
 def test_a_broken_log_is_put_aside_and_the_new_one_says_so(office, keeper, tmp_path, how):
     fill(office, 5)
     sql(office, *TAMPERING[how][0])
@@ -381,6 +391,7 @@ def test_a_broken_log_is_put_aside_and_the_new_one_says_so(office, keeper, tmp_p
     assert keeper.verify([tmp_path / "evidence"]).findings
 
 
+@pytest.mark.one_database
 def test_another_master_key_does_not_prove_anything(office, keeper, clock):
     fill(office, 1)
     other = AuditLog(Vault(bytes(32), fixed_keys.Seeded("vault")), clock)
@@ -391,6 +402,7 @@ def test_another_master_key_does_not_prove_anything(office, keeper, clock):
 # --- archives
 
 
+@pytest.mark.one_database
 def test_the_chain_continues_through_rotations(office, keeper, tmp_path):
     files = [tmp_path / name for name in ("one", "two", "three")]
     for file in files:
@@ -405,6 +417,7 @@ def test_the_chain_continues_through_rotations(office, keeper, tmp_path):
     assert all(file.stat().st_mode & 0o777 == 0o600 for file in files)
 
 
+@pytest.mark.one_database
 def test_a_missing_archive_between_others_is_reported(office, keeper, tmp_path):
     for name in ("one", "two", "three"):
         fill(office, 4)
@@ -419,6 +432,7 @@ def test_a_missing_archive_between_others_is_reported(office, keeper, tmp_path):
     assert keeper.verify([two, three]).findings == []  # the administrator chooses the first archive
 
 
+@pytest.mark.one_database
 def test_an_export_leaves_the_log_and_fits_it_later(office, keeper, tmp_path):
     fill(office, 4)
     exported = keeper.export(tmp_path / "copy")
@@ -484,6 +498,7 @@ def test_an_incomplete_archive_is_one_clean_error(office, keeper, tmp_path, dama
         keeper.verify([tmp_path / "log"])
 
 
+@pytest.mark.one_database
 def test_a_file_that_is_there_is_not_overwritten_and_the_log_stays(office, keeper, tmp_path):
     fill(office, 2)
     (tmp_path / "log").write_text("mine")
@@ -509,6 +524,7 @@ def test_a_rotation_that_cannot_be_recorded_leaves_everything_as_it_was(office, 
     keeper.rotate(tmp_path / "log2")
 
 
+@pytest.mark.one_database
 def test_an_empty_log_is_right_and_has_nothing_to_be_moved(keeper, tmp_path):
     assert keeper.verify([]).findings == []
     for act in (keeper.rotate, keeper.export):
@@ -531,6 +547,7 @@ def test_entries_are_found_by_time_and_by_whom_they_are_about(office, keeper, cl
     assert [e.seq for e in keeper.entries(EntryFilter(about="alice", since_ms=clock()))] == [3]
 
 
+@pytest.mark.one_database
 def test_following_gives_what_is_there_and_then_what_comes(office, keeper):
     office.add("alice")
     comes = iter(("bob", "carol"))

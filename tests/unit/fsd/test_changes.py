@@ -62,6 +62,7 @@ def test_changes_elsewhere_in_the_tree_do_not_count(
         office.changes.look(bob.who, folder.node, after)
 
 
+@pytest.mark.one_database
 def test_after_a_hand_over_a_look_counts_as_the_first(
     office: Services, clock: Clock, alice: ServiceUser, folder: SharedFolder
 ) -> None:

@@ -61,6 +61,7 @@ def repair(office: Services, home: Home) -> tuple[list[str], Path]:
     return quarantine.take(look(office)), quarantine.folder
 
 
+@pytest.mark.one_database
 def test_where_nothing_is_wrong_nothing_is_found(stocked):
     office, _ = stocked
     seen = Scan(office.database, office.blobs)
@@ -69,6 +70,7 @@ def test_where_nothing_is_wrong_nothing_is_found(stocked):
     assert seen.bytes == 2 * SEGMENT_SIZE + 5 + len(b"what is small")
 
 
+@pytest.mark.one_database
 def test_older_versions_and_what_was_removed_are_nothing_wrong(stocked):
     office, alice = stocked
     writes = Writer(office, alice, office.files)
@@ -81,6 +83,7 @@ def test_older_versions_and_what_was_removed_are_nothing_wrong(stocked):
 
 @pytest.mark.cases(2)
 @pytest.mark.parametrize("at", [0, SEGMENT_SIZE + 3, -1])
+@pytest.mark.one_database
 def test_a_byte_that_changed_is_found_and_the_blob_put_aside(stocked, home, at):
     office, _ = stocked
     path = large(office)
@@ -104,6 +107,7 @@ def test_a_byte_that_changed_is_found_and_the_blob_put_aside(stocked, home, at):
 @pytest.mark.parametrize(
     "change", [lambda data: data[:-1], lambda data: data + b"x", lambda _: b""]
 )
+@pytest.mark.one_database
 def test_a_blob_of_another_size_is_found(stocked, change):
     office, _ = stocked
     large(office).write_bytes(change(large(office).read_bytes()))
@@ -120,6 +124,7 @@ def test_a_damaged_blob_in_the_database_is_found_and_stays_the_file_s(stocked, h
     assert kinds(office) == ["damaged"]
 
 
+@pytest.mark.one_database
 def test_a_blob_that_is_gone_is_found(stocked, home):
     office, _ = stocked
     large(office).unlink()
@@ -169,6 +174,7 @@ def test_a_wrong_count_loses_nothing_and_is_counted_again(stocked, home, stateme
     assert (person.used_bytes, person.files) == (2 * SEGMENT_SIZE + 5 + 13, 2)
 
 
+@pytest.mark.one_database
 def test_an_upload_that_waits_and_is_damaged_is_nobody_s_loss(stocked, home):
     office, alice = stocked
     root = alice.stage(office, stretch("staged", SEGMENT_SIZE + 1))
@@ -202,6 +208,7 @@ def test_rows_that_do_not_fit_together_are_found(stocked, statement, found):
     assert kinds(office) == found
 
 
+@pytest.mark.one_database
 def test_what_is_replaced_while_it_is_looked_at_is_not_called_lost(stocked, monkeypatch):
     office, _ = stocked
     seen = Scan(office.database, office.blobs)

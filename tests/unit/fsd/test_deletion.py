@@ -198,6 +198,7 @@ def foreseen(alice: Writer, made: SharedFolder) -> Foreseen:
     return found
 
 
+@pytest.mark.one_database
 def test_nobody_looks_into_a_folder_by_removing_it(office, clock, alice):
     made = make_folder(office, alice.person)
     bob = office.add("bob")

@@ -117,6 +117,7 @@ def test_what_is_dropped_is_what_the_person_opens(office, alice, size):
     assert opened.parts == ("scans", "page 1.pdf")
 
 
+@pytest.mark.one_database
 def test_what_is_written_a_little_out_of_order_comes_through(office, alice):
     whole = stretch("order", 3 << 20)
     one = enter(office, alice).begin("x")
@@ -145,6 +146,7 @@ def test_what_is_written_anywhere_else_is_refused_and_nothing_becomes_of_it(
     assert (rows(office), files(office)) == ((0, 0), [])
 
 
+@pytest.mark.one_database
 def test_writes_that_overlap_do_not_fill_the_memory(office, alice):
     one = enter(office, alice).begin("x")
     room = WINDOW // 200_000
@@ -155,6 +157,7 @@ def test_writes_that_overlap_do_not_fill_the_memory(office, alice):
     assert sum(map(len, one._content._early.values())) <= WINDOW
 
 
+@pytest.mark.one_database
 def test_a_gap_makes_no_drop(office, alice):
     one = enter(office, alice).begin("x")
     one.write(0, bytes(2 * SEGMENT_SIZE))
@@ -167,6 +170,7 @@ def test_a_gap_makes_no_drop(office, alice):
 # --- interrupted drops
 
 
+@pytest.mark.one_database
 def test_an_upload_that_is_cut_off_is_never_a_drop(office, alice):
     box = enter(office, alice)
     write(box.begin("cut"), bytes(2 * SEGMENT_SIZE))
@@ -175,6 +179,7 @@ def test_an_upload_that_is_cut_off_is_never_a_drop(office, alice):
     assert (rows(office), files(office), waiting(office, alice.who)) == ((0, 0), [], [])
 
 
+@pytest.mark.one_database
 def test_leftovers_of_a_killed_server_are_deleted_after_a_day(office, alice, clock):
     one = enter(office, alice).begin("cut")
     write(one, bytes(2 * SEGMENT_SIZE))  # and no process is left to finish it
@@ -196,6 +201,7 @@ def test_a_drop_that_cannot_be_committed_leaves_nothing(office, alice):
     assert (rows(office), files(office)) == ((0, 0), [])
 
 
+@pytest.mark.one_database
 def test_a_drop_is_durable_before_it_is_known(office, alice, monkeypatch):
     """The blob has its final name before its row is written."""
     one = enter(office, alice).begin("x")
@@ -236,6 +242,7 @@ def test_the_server_keeps_neither_name_nor_content_nor_a_key(office, alice):
     assert not {mine.note_key for mine in box.mine().values()} & set(map(bytes, keys))
 
 
+@pytest.mark.one_database
 def test_a_session_lists_its_own_drops_and_no_others(office, alice):
     first, second = enter(office, alice), enter(office, alice)
     drop(first, "mine", b"1")
@@ -250,6 +257,7 @@ def test_a_session_lists_its_own_drops_and_no_others(office, alice):
 # --- names
 
 
+@pytest.mark.one_database
 def test_a_drop_can_be_renamed_and_a_folder_of_them(office, alice):
     box = enter(office, alice)
     drop(box, "a/x.part", b"1")
@@ -264,6 +272,7 @@ def test_a_drop_can_be_renamed_and_a_folder_of_them(office, alice):
     assert rows(office) == (1, 1)
 
 
+@pytest.mark.one_database
 def test_a_drop_that_was_accepted_can_be_neither_renamed_nor_brought_back(office, alice):
     box = enter(office, alice)
     drop(box, "x", b"1")
@@ -275,6 +284,7 @@ def test_a_drop_that_was_accepted_can_be_neither_renamed_nor_brought_back(office
     assert rows(office) == (0, 0)
 
 
+@pytest.mark.one_database
 def test_a_drop_of_the_same_name_takes_the_place_of_the_one_before(office, alice):
     box = enter(office, alice)
     drop(box, "x", b"first")
@@ -321,6 +331,7 @@ def test_a_name_that_cannot_be_is_refused(office, alice, name):
 # --- limits
 
 
+@pytest.mark.one_database
 def test_nothing_is_dropped_unless_the_operator_wants_it(office, alice):
     assert DropPolicy().box is False
     with_policy(office, box=False)
@@ -328,6 +339,7 @@ def test_nothing_is_dropped_unless_the_operator_wants_it(office, alice):
         enter(office, alice)
 
 
+@pytest.mark.one_database
 def test_a_drop_for_a_person_without_keys_is_refused(office, alice):
     office.add("carol")
     office.people.set_disabled("alice", disabled=True)
@@ -336,6 +348,7 @@ def test_a_drop_for_a_person_without_keys_is_refused(office, alice):
             office.drops.enter(name, SCANNER)
 
 
+@pytest.mark.one_database
 def test_a_person_disabled_during_an_upload_gets_no_drop(office, alice):
     one = enter(office, alice).begin("x")
     office.people.set_disabled("alice", disabled=True)
@@ -344,6 +357,7 @@ def test_a_person_disabled_during_an_upload_gets_no_drop(office, alice):
     assert rows(office) == (0, 0)
 
 
+@pytest.mark.one_database
 def test_limits_of_size_number_and_name(office, alice):
     with_policy(office, largest_mib=1, waiting=2, at_once=2, longest_name=20)
     box = enter(office, alice)
@@ -364,6 +378,7 @@ def test_limits_of_size_number_and_name(office, alice):
     drop(box, "3", b"")
 
 
+@pytest.mark.one_database
 def test_sealed_bytes_that_wait_are_limited(office, alice):
     with_policy(office, waiting_mib=1)
     box = enter(office, alice)
@@ -397,6 +412,7 @@ def test_of_many_concurrent_drops_only_as_many_as_allowed_succeed(office, alice)
 # --- other people, other keys
 
 
+@pytest.mark.one_database
 def test_a_drop_is_for_one_person_alone(office, alice, bob):
     drop(enter(office, alice), "x", b"for alice")
     (sent,) = waiting(office, alice.who)
@@ -425,6 +441,7 @@ def rotated(office: Services, alice: ServiceUser) -> ServiceUser:
     return again
 
 
+@pytest.mark.one_database
 def test_after_a_rotation_the_former_keys_open_waiting_drops(office, alice):
     box = enter(office, alice)
     drop(box, "before", b"1")
@@ -435,6 +452,7 @@ def test_after_a_rotation_the_former_keys_open_waiting_drops(office, alice):
     assert inbox(office, again) == {"before": b"1", "meanwhile": b"", "after": b"2"}
 
 
+@pytest.mark.one_database
 def test_a_reset_of_keys_deletes_waiting_drops(office, alice, clock):
     box = enter(office, alice)
     drop(box, "x", bytes(2 * SEGMENT_SIZE))
@@ -447,6 +465,7 @@ def test_a_reset_of_keys_deletes_waiting_drops(office, alice, clock):
     assert (rows(office), files(office)) == ((0, 0), [])
 
 
+@pytest.mark.one_database
 def test_waiting_drops_are_deleted_with_their_user(office, alice):
     drop(enter(office, alice), "x", bytes(2 * SEGMENT_SIZE))
     office.people.remove("alice")
@@ -456,6 +475,7 @@ def test_waiting_drops_are_deleted_with_their_user(office, alice):
 # --- maintenance
 
 
+@pytest.mark.one_database
 def test_a_drop_that_is_not_accepted_is_deleted_in_the_end(office, alice, clock):
     box = enter(office, alice)
     drop(box, "old", bytes(2 * SEGMENT_SIZE))
@@ -469,6 +489,7 @@ def test_a_drop_that_is_not_accepted_is_deleted_in_the_end(office, alice, clock)
     assert (set(inbox(office, alice)), files(office)) == ({"young"}, [])
 
 
+@pytest.mark.one_database
 def test_a_check_knows_drops_and_finds_damage_in_them(office, alice):
     box = enter(office, alice)
     drop(box, "small", b"1")
@@ -484,6 +505,7 @@ def test_a_check_knows_drops_and_finds_damage_in_them(office, alice):
     assert found.kind is FindingKind.MISSING
 
 
+@pytest.mark.one_database
 def test_what_waits_counts_as_stored(office, alice):
     drop(enter(office, alice), "x", bytes(1000))
     assert office.people.show("alice").stored_bytes == 1056
@@ -525,6 +547,7 @@ def test_an_accepted_drop_is_recorded_and_causes_a_notice(office, alice, clock):
     assert office.audit.look(office.database).findings == []
 
 
+@pytest.mark.one_database
 def test_the_person_is_told_how_many_wait_not_how_many_came(office, alice):
     def told() -> list[int]:
         _, welcome = office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
@@ -546,6 +569,7 @@ def test_the_person_is_told_how_many_wait_not_how_many_came(office, alice):
 # --- the revision
 
 
+@pytest.mark.one_database
 def test_the_drop_box_comes_and_goes_with_something_in_it(database_url, tmp_path, clock):
     with closing(Database(database_url)) as database:
         schema.upgrade(database)

@@ -65,6 +65,7 @@ def findings(office: Services) -> list[str]:
 
 
 @pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.one_database
 def test_a_folder_grows_into_pages_changes_there_and_shrinks_out_of_them(alice, cold):
     office = alice.office
     assert pages(office.database) > 1
@@ -83,6 +84,7 @@ def test_a_folder_grows_into_pages_changes_there_and_shrinks_out_of_them(alice, 
     assert findings(office) == []
 
 
+@pytest.mark.one_database
 def test_a_removed_file_comes_back_into_a_large_folder(alice):
     alice.remove("file 1")
     restarted(alice)

@@ -59,6 +59,7 @@ def names(groups: GroupAdmin, group: str = "team") -> list[str]:
     return [one.user for one in groups.show(group).members]
 
 
+@pytest.mark.one_database
 def test_a_group_is_made_and_people_are_put_in_and_taken_out(team, office, clock):
     shown = team.show("team")
     assert (shown.note, shown.created_ms) == ("the night shift", clock())
@@ -74,12 +75,14 @@ def test_a_group_is_made_and_people_are_put_in_and_taken_out(team, office, clock
     assert {one.name for one in office.people.everybody()} == {"alice", "bob", "carol"}
 
 
+@pytest.mark.one_database
 def test_a_group_may_be_called_what_a_person_is(team):
     team.add("alice")
     team.add_members("alice", ["alice"])
     assert names(team, "alice") == ["alice"]
 
 
+@pytest.mark.one_database
 def test_what_is_wrong_is_said_and_all_or_nothing_is_done(team):
     wrong: list[tuple[type[FsError], Callable[[], object]]] = [
         (ExistsError, lambda: team.add("team")),
@@ -111,6 +114,7 @@ def test_what_is_wrong_is_said_and_all_or_nothing_is_done(team):
     [GroupAdmin.show, GroupAdmin.remove, lambda groups, name: groups.add_members(name, ["alice"])],
 )
 @pytest.mark.parametrize("name", ["nothing", "te\0am", "\x1b[2Jteam", "\ud800", "", "a" * 10_000])
+@pytest.mark.one_database
 def test_a_group_that_is_not_there_is_not_found_and_quoted_safely(team, act, name):
     with pytest.raises(NotFoundError) as refusal:
         act(team, name)
@@ -147,6 +151,7 @@ def _names(office: Services) -> list[str]:
         return list(db.scalars(text("SELECT name FROM users ORDER BY id")))
 
 
+@pytest.mark.one_database
 def test_a_removed_user_leaves_all_groups_and_a_reset_user_stays(team, office, clock):
     alice = office.add("dora")
     alice.enrol(office, clock())
@@ -167,6 +172,7 @@ def test_a_removed_user_leaves_all_groups_and_a_reset_user_stays(team, office, c
     ]
 
 
+@pytest.mark.one_database
 def test_everything_is_audited_and_what_was_refused_is_not(team, office):
     with pytest.raises(ExistsError):
         team.add_members("team", ["carol", "bob"])
@@ -206,6 +212,7 @@ def test_of_several_concurrent_additions_to_a_group_one_succeeds(team, other_adm
     assert names(team) == ["alice", "bob"]
 
 
+@pytest.mark.one_database
 def test_those_who_put_the_same_people_in_in_another_order_do_not_wait_for_each_other(
     team, other_admins, office
 ):
@@ -242,6 +249,7 @@ def test_a_group_and_a_person_removed_in_the_meantime_leave_no_rows(team, other_
 # --- answers to users
 
 
+@pytest.mark.one_database
 def test_the_members_of_a_group_omit_expired_users(team, office, clock):
     office.people.change("bob", AccountTerms(expires_ms=NewValue(clock() + 1)))
     assert office.sharing.group("team") == Group(["alice", "bob"])
@@ -249,6 +257,7 @@ def test_the_members_of_a_group_omit_expired_users(team, office, clock):
     assert office.sharing.group("team") == Group(["alice"])
 
 
+@pytest.mark.one_database
 def test_the_members_of_a_group_omit_disabled_users(team, office):
     assert office.sharing.group("team") == Group(["alice", "bob"])
     office.people.set_disabled("bob", disabled=True)
@@ -263,6 +272,7 @@ def test_the_members_of_a_group_omit_disabled_users(team, office):
 # --- the revision
 
 
+@pytest.mark.one_database
 def test_down_and_up_leaves_people_and_their_files(database_url, tmp_path: Path, clock):
     with closing(Database(database_url)) as database:
         schema.upgrade(database)

@@ -67,6 +67,7 @@ def shared(office: Services, alice: ServiceUser, bob: ServiceUser):
     return made
 
 
+@pytest.mark.one_database
 def test_what_is_handed_over_counts_for_the_heir_and_so_does_what_comes_later(office, shared, bob):
     office.add("carol")
     assert (used(office, "alice"), used(office, "carol")) == (60, 0)
@@ -79,6 +80,7 @@ def test_what_is_handed_over_counts_for_the_heir_and_so_does_what_comes_later(of
     assert office.people.show("carol").holds == ["alice"]
 
 
+@pytest.mark.one_database
 def test_the_quota_of_the_heir_holds(office, shared, bob):
     office.add("carol")
     office.people.change("carol", AccountTerms(quota_bytes=NewValue(100)))
@@ -90,6 +92,7 @@ def test_the_quota_of_the_heir_holds(office, shared, bob):
     assert used(office, "carol") == 100
 
 
+@pytest.mark.one_database
 def test_whoever_sees_something_goes_on_and_may_hold_it_themselves(office, shared, bob):
     office.people.hand_over("alice", "bob")
     listing_of(office, bob.who, shared.node)
@@ -124,6 +127,7 @@ def test_what_waits_for_who_is_gone_goes_too_and_nothing_more_comes(office, alic
         office.drops.enter("alice", DropSource(ADDRESS))
 
 
+@pytest.mark.one_database
 def test_what_others_had_shared_is_taken_away(office, alice, bob):
     made = make_folder(office, bob)
     made.share((alice, Role.READER))
@@ -133,6 +137,7 @@ def test_what_others_had_shared_is_taken_away(office, alice, bob):
         listing_of(office, alice.who, made.node)
 
 
+@pytest.mark.one_database
 def test_a_closed_account_stays_closed(office, alice):
     office.add("bob")
     office.people.hand_over("alice", "bob")
@@ -159,6 +164,7 @@ def test_it_is_handed_on_with_who_holds_it_and_by_itself(office, shared):
     assert [used(office, name) for name in ("alice", "dave", "erin")] == [0, 0, 60]
 
 
+@pytest.mark.one_database
 def test_who_holds_something_is_not_removed_and_what_is_held_can_be(office, shared):
     office.add("carol")
     office.people.hand_over("alice", "carol")
@@ -178,12 +184,14 @@ def test_who_holds_something_is_not_removed_and_what_is_held_can_be(office, shar
         ("al\0ice", "alice", NotFoundError),
     ],
 )
+@pytest.mark.one_database
 def test_what_cannot_be_handed_over_is_said(office, alice, name, heir, error):
     with pytest.raises(error):
         office.people.hand_over(name, heir)
     assert not office.people.show("alice").disabled
 
 
+@pytest.mark.one_database
 def test_it_is_recorded_in_the_same_moment(office, alice):
     office.add("bob")
     office.people.hand_over("alice", "bob")
@@ -192,6 +200,7 @@ def test_it_is_recorded_in_the_same_moment(office, alice):
     assert detail.startswith("to bob; files: 0")
 
 
+@pytest.mark.one_database
 def test_what_is_written_while_it_is_handed_over_counts_once(office, clock, url_at_head, tmp_path):
     """Ten users write while two administrators on another node hand over accounts."""
     owners = [enrolled(office, clock, f"owner{n}") for n in range(10)]
@@ -216,6 +225,7 @@ def test_what_is_written_while_it_is_handed_over_counts_once(office, clock, url_
         assert rows.differing(db) == []
 
 
+@pytest.mark.one_database
 def test_the_revision_goes_down_and_up_with_closed_accounts(
     database_url: str, tmp_path: Path, clock: Clock
 ):

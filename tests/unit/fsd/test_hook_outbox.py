@@ -73,6 +73,7 @@ def waiting(office: Services) -> list[HookEvent]:
         return found
 
 
+@pytest.mark.one_database
 def test_wanted_events_are_delivered_once_in_their_order(office, outbox):
     record(office, AuditEvent.DROPPED, detail="1")
     record(office, AuditEvent.LOGIN)
@@ -82,6 +83,7 @@ def test_wanted_events_are_delivered_once_in_their_order(office, outbox):
     assert waiting(office) == []
 
 
+@pytest.mark.one_database
 def test_an_act_that_was_rolled_back_makes_no_event(office, outbox):
     def fail() -> None:
         with office.database.write() as db:
@@ -93,6 +95,7 @@ def test_an_act_that_was_rolled_back_makes_no_event(office, outbox):
     assert take_all(outbox) == []
 
 
+@pytest.mark.one_database
 def test_what_happened_before_hooks_were_in_use_is_not_delivered(office):
     record(office, AuditEvent.DROPPED, detail="old")
     outbox = outbox_of(office)
@@ -101,6 +104,7 @@ def test_what_happened_before_hooks_were_in_use_is_not_delivered(office):
     assert take_all(outbox) == [("dropped", "new", 1)]
 
 
+@pytest.mark.one_database
 def test_what_happens_while_the_server_is_stopped_is_delivered_later(office, outbox):
     record(office, AuditEvent.BACKED_UP)
     again = outbox_of(office)
@@ -108,6 +112,7 @@ def test_what_happens_while_the_server_is_stopped_is_delivered_later(office, out
     assert take_all(again) == [("backed-up", "", 1)]
 
 
+@pytest.mark.one_database
 def test_each_target_gets_its_own_with_the_same_id(office):
     outbox = outbox_of(office, "command", "webhook")
     outbox.begin()
@@ -120,6 +125,7 @@ def test_each_target_gets_its_own_with_the_same_id(office):
     assert [row.target for row in waiting(office)] == ["webhook"]
 
 
+@pytest.mark.one_database
 def test_a_failed_try_waits_longer_each_time_and_keeps_id_and_content(office, outbox, clock):
     record(office, AuditEvent.DROPPED)
     outbox.collect()
@@ -160,6 +166,7 @@ def test_after_three_days_the_server_gives_up_and_records_it(office, outbox, clo
     assert take_all(outbox) == []
 
 
+@pytest.mark.one_database
 def test_a_server_that_was_killed_before_or_after_the_delivery_loses_nothing(office, outbox, clock):
     record(office, AuditEvent.DROPPED)
     outbox.collect()
@@ -197,6 +204,7 @@ def test_refused_logins_of_one_name_are_added_up_for_a_minute(office, outbox, cl
     assert take_all(outbox) == [("login-refused", "much later", 1)]
 
 
+@pytest.mark.one_database
 def test_an_event_that_was_tried_is_not_changed_by_later_ones(office, outbox, clock):
     record(office, AuditEvent.LOGIN_REFUSED, detail="first")
     outbox.collect()
@@ -209,6 +217,7 @@ def test_an_event_that_was_tried_is_not_changed_by_later_ones(office, outbox, cl
     assert [(one.detail, one.count) for one in found.values()] == [("second", 1)]
 
 
+@pytest.mark.one_database
 def test_other_events_are_never_added_up(office, outbox):
     for _ in range(3):
         record(office, AuditEvent.DROPPED)
@@ -230,6 +239,7 @@ def test_a_flood_of_one_kind_fills_nothing_and_pushes_nothing_else_out(office, c
         assert hooks.dropped(db) == 15
 
 
+@pytest.mark.one_database
 def test_more_entries_than_one_transaction_takes_are_all_collected(office, outbox, monkeypatch):
     monkeypatch.setattr("fsd.hooks.outbox._AT_ONCE", 5)
     with office.database.write() as db:
@@ -247,6 +257,7 @@ def test_a_log_that_is_rotated_at_once_loses_no_event(office, outbox, home, tmp_
     assert [event for event, _, _ in take_all(outbox)] == ["backed-up", "dropped"]
 
 
+@pytest.mark.one_database
 def test_old_entries_are_not_delivered_after_hooks_were_off_for_long(office, outbox, clock):
     record(office, AuditEvent.DROPPED, detail="old")
     clock.ms += GIVE_UP_MS + 1000

@@ -80,6 +80,7 @@ def test_a_new_log_is_empty_and_signed(office):
     assert (len(log), head.size, head.key) == (0, 0, LOG_KEY.public)
 
 
+@pytest.mark.one_database
 def test_an_enrolment_is_in_the_log_and_gets_its_head(office, clock):
     person = office.add("alice")
     welcome = person.enrol(office, clock())
@@ -94,6 +95,7 @@ def test_an_enrolment_is_in_the_log_and_gets_its_head(office, clock):
     assert head.time_ms == clock()
 
 
+@pytest.mark.one_database
 def test_every_login_gets_the_head(office, clock, alice):
     office.add("bob").enrol(office, clock())
     ask = alice.login(ticket=alice.ticket)
@@ -101,12 +103,14 @@ def test_every_login_gets_the_head(office, clock, alice):
     assert verify_head(welcome.log, LOG_KEY.public).body == read(office)[1]
 
 
+@pytest.mark.one_database
 def test_an_enrolment_that_is_sent_again_is_in_it_once(office, clock, alice):
     clock.forward(60)
     alice.enrol(office, clock())
     assert events(office) == [("alice", KeyEvent.ENROLLED)]
 
 
+@pytest.mark.one_database
 def test_an_enrolment_that_is_refused_is_not_in_it(office, clock):
     person = office.add("alice")
     with pytest.raises(LoginRefused):
@@ -119,6 +123,7 @@ def test_an_enrolment_that_is_refused_is_not_in_it(office, clock):
 
 
 @pytest.mark.parametrize("act", ["reset_keys", "remove"])
+@pytest.mark.one_database
 def test_removed_keys_are_reported_and_so_are_the_next_ones(office, clock, alice, act):
     getattr(office.people, act)("alice")
     assert read(office)[0].now("alice") is None
@@ -136,12 +141,14 @@ def test_removed_keys_are_reported_and_so_are_the_next_ones(office, clock, alice
     assert not log.same_person("alice", old, after)
 
 
+@pytest.mark.one_database
 def test_removing_a_user_without_keys_makes_no_log_entry(office):
     office.add("alice")
     office.people.remove("alice")
     assert events(office) == []
 
 
+@pytest.mark.one_database
 def test_a_change_that_is_rolled_back_leaves_no_entry(office, alice):
     def begin_and_fail() -> None:
         with office.database.write() as db:
@@ -190,6 +197,7 @@ def test_of_many_who_enrol_and_are_reset_at_once_by_two_servers_every_entry_foll
 # --- reading it
 
 
+@pytest.mark.one_database
 def test_it_is_read_from_any_entry_on(office, clock, alice):
     for name in ("bob", "carol"):
         office.add(name).enrol(office, clock())
@@ -200,11 +208,13 @@ def test_it_is_read_from_any_entry_on(office, clock, alice):
 
 
 @pytest.mark.parametrize("first", [-1, 1 << 63, 1 << 70])
+@pytest.mark.one_database
 def test_there_is_no_such_entry(office, alice, first):
     with pytest.raises(RemoteProtocolError):
         office.key_log.entries(first)
 
 
+@pytest.mark.one_database
 def test_a_persons_bundle_is_the_newest_one(office, alice):
     assert office.key_log.bundle("alice").bundle == alice.identity.bundle.signed
     new, ask = successor(alice)
@@ -213,6 +223,7 @@ def test_a_persons_bundle_is_the_newest_one(office, alice):
 
 
 @pytest.mark.parametrize("name", ["nobody", "dave", "ali\0ce", "", "Alice"])
+@pytest.mark.one_database
 def test_a_user_without_keys_has_no_bundle(office, alice, name):
     office.add("dave")
     with pytest.raises(NotFoundError):
@@ -230,6 +241,7 @@ def successor(
     return new, person.rotation(person.code(fixed_keys.TIME_MS, 1), new)
 
 
+@pytest.mark.one_database
 def test_new_keys_that_the_old_one_signs_take_their_place(office, clock, alice):
     new, ask = successor(alice)
     office.rotate(alice.who, ask)
@@ -245,6 +257,7 @@ def test_new_keys_that_the_old_one_signs_take_their_place(office, clock, alice):
         office.accounts.login(alice.login(ticket=alice.ticket), CHANNEL, ADDRESS)
 
 
+@pytest.mark.one_database
 def test_new_keys_end_all_sessions_but_the_one_that_brought_them(office, clock, alice):
     code = alice.code(clock(), 1)
     other, _ = office.accounts.login(alice.login(code), CHANNEL, ADDRESS)
@@ -341,6 +354,7 @@ def test_new_keys_come_with_the_next_root(
 
 
 @pytest.mark.parametrize("code", ["", "000000"])
+@pytest.mark.one_database
 def test_keys_are_not_replaced_without_a_code(office, alice, code: str):
     _, ask = successor(alice)
     with pytest.raises(LoginRefused):
@@ -349,6 +363,7 @@ def test_keys_are_not_replaced_without_a_code(office, alice, code: str):
 
 
 @pytest.mark.parametrize("version", [1, 3])
+@pytest.mark.one_database
 def test_versions_of_keys_have_no_gap(office, alice, version):
     _, ask = successor(alice, version=version)
     with pytest.raises(RemoteProtocolError):
@@ -356,6 +371,7 @@ def test_versions_of_keys_have_no_gap(office, alice, version):
     assert events(office) == [("alice", KeyEvent.ENROLLED)]
 
 
+@pytest.mark.one_database
 def test_new_keys_come_with_the_users_own_root(office, clock, alice):
     bob = office.add("bob")
     bob.enrol(office, clock())
@@ -420,6 +436,7 @@ def forget_the_log(database: Database) -> None:
         )
 
 
+@pytest.mark.one_database
 def test_who_enrolled_before_the_log_is_in_it_once_it_catches_up(office, clock, alice):
     office.add("bob").enrol(office, clock())
     office.add("newcomer")
@@ -432,6 +449,7 @@ def test_who_enrolled_before_the_log_is_in_it_once_it_catches_up(office, clock, 
     assert now.bundle == alice.identity.bundle.hash
 
 
+@pytest.mark.one_database
 def test_who_enrols_after_it_has_caught_up_follows(office, clock, alice):
     forget_the_log(office.database)
     office.log.catch_up(office.database)
@@ -440,6 +458,7 @@ def test_who_enrols_after_it_has_caught_up_follows(office, clock, alice):
     assert events(office) == [("alice", KeyEvent.ENROLLED), ("bob", KeyEvent.ENROLLED)]
 
 
+@pytest.mark.one_database
 def test_a_log_key_of_another_server_is_reported(office, clock, alice):
     other = KeyLogWriter(crypto.SigningKey(fixed_keys.stretch("another home", 32)), now_ms=clock)
     with pytest.raises(IntegrityError, match="log key") as refusal:
@@ -465,6 +484,7 @@ def test_nothing_is_added_to_a_log_of_another_key(office, clock, alice, tmp_path
         assert office.key_log.entries(0) == before
 
 
+@pytest.mark.one_database
 def test_keys_that_are_reset_before_the_log_has_caught_up_were_never_in_it(office, clock, alice):
     forget_the_log(office.database)
     office.people.reset_keys("alice")
@@ -490,6 +510,7 @@ def test_ten_who_catch_up_at_once_note_everybody_once(
     read(office)
 
 
+@pytest.mark.one_database
 def test_rotations_a_day_are_limited(office, clock, alice):
     most, at = LoginPolicy().rotations_a_day, clock() + 120_000
     for times in range(most):

@@ -102,6 +102,7 @@ def janitor(office: Services, clock, keep: KeepPolicy) -> Janitor:
     return Janitor(office.database, office.blobs, clock, keep)
 
 
+@pytest.mark.one_database
 def test_a_link_gives_its_description_and_its_content_and_nothing_else(office, clock):
     alice = writer(office, clock)
     linked, other = alice.write("f", b"linked"), alice.write("g", b"not linked")
@@ -119,6 +120,7 @@ def test_a_link_gives_its_description_and_its_content_and_nothing_else(office, c
 
 
 @pytest.mark.parametrize("keep", [0, 1])
+@pytest.mark.one_database
 def test_a_linked_content_is_kept_until_the_link_ends(office, clock, keep):
     policy = KeepPolicy(keep_versions=keep)
     alice = writer(office, clock, policy)
@@ -140,6 +142,7 @@ def test_a_linked_content_is_kept_until_the_link_ends(office, clock, keep):
 
 
 @pytest.mark.parametrize("days", [0, 30])
+@pytest.mark.one_database
 def test_removing_the_file_ends_its_links(office, clock, days):
     alice = writer(office, clock, KeepPolicy(keep_removed_days=days))
     link = Link(alice, "f", alice.write("f", b"linked")).make()
@@ -168,6 +171,7 @@ def test_expiry_is_enforced_at_once_also_for_a_download_under_way(office, clock)
     assert not office.receivers.still_open(link.keys.link)
 
 
+@pytest.mark.one_database
 def test_the_last_permitted_download_finishes_and_no_other_starts(office, clock):
     alice = writer(office, clock)
     link = Link(alice, "f", alice.write("f", b"linked")).make(max_downloads=2)
@@ -201,6 +205,7 @@ def test_of_many_who_ask_for_the_last_download_one_gets_it(office, clock):
     assert link.listed().downloads == 1
 
 
+@pytest.mark.one_database
 def test_a_disabled_owner_gives_nothing(office, clock):
     alice = writer(office, clock)
     link = Link(alice, "f", alice.write("f", b"linked")).make()
@@ -211,6 +216,7 @@ def test_a_disabled_owner_gives_nothing(office, clock):
             refused()
 
 
+@pytest.mark.one_database
 def test_all_refusals_are_the_same_error(office, clock):
     alice = writer(office, clock)
     root = alice.write("f", b"linked")
@@ -239,6 +245,7 @@ def test_all_refusals_are_the_same_error(office, clock):
     assert len(set(refusals)) == 1
 
 
+@pytest.mark.one_database
 def test_a_ticket_opens_only_its_own_link(office, clock):
     alice = writer(office, clock)
     root = alice.write("f", b"linked")
@@ -251,6 +258,7 @@ def test_a_ticket_opens_only_its_own_link(office, clock):
         office.receivers.description(other.keys.link, ticket, RECEIVER)
 
 
+@pytest.mark.one_database
 def test_wrong_passwords_are_throttled_like_logins(office, clock):
     alice = writer(office, clock)
     link = Link(alice, "f", alice.write("f", b"linked"), "word").make()
@@ -284,6 +292,7 @@ def test_a_link_is_locked_by_wrong_passwords_but_not_by_those_without_its_url(of
     assert [subject for _, subject, _ in audited(office, AuditEvent.LINK_LOCKED)] == ["alice"]
 
 
+@pytest.mark.one_database
 def test_a_right_password_starts_the_count_again(office, clock):
     alice = writer(office, clock)
     link = Link(alice, "f", alice.write("f", b"linked"), "word").make()
@@ -296,6 +305,7 @@ def test_a_right_password_starts_the_count_again(office, clock):
     assert not link.listed().locked
 
 
+@pytest.mark.one_database
 def test_a_link_in_parts_opens_after_the_last_one(office, clock):
     alice = writer(office, clock)
     one, two = alice.write("f", b"linked"), alice.write("g", b"linked, too")
@@ -314,6 +324,7 @@ def test_a_link_in_parts_opens_after_the_last_one(office, clock):
         office.links.add(who, AddToLink(link.keys.link, 2, last))
 
 
+@pytest.mark.one_database
 def test_an_incomplete_link_is_deleted_after_an_hour(office, clock):
     alice = writer(office, clock)
     link = Link(alice, "f", alice.write("f", b"linked"))
@@ -350,6 +361,7 @@ def test_only_own_and_present_contents_can_be_linked(office, clock):
     assert link.opens() == SEALED
 
 
+@pytest.mark.one_database
 def test_links_of_a_user_are_limited(office, clock):
     alice = writer(office, clock)
     root = alice.write("f", b"linked")
@@ -367,6 +379,7 @@ def test_links_of_a_user_are_limited(office, clock):
         Link(alice, "f", root).make()
 
 
+@pytest.mark.one_database
 def test_links_end_with_the_account(office, clock):
     alice = writer(office, clock)
     link = Link(alice, "f", alice.write("f", b"linked")).make()

@@ -97,6 +97,7 @@ def upload(
 # --- counted files
 
 
+@pytest.mark.one_database
 def test_files_that_are_there_count_with_what_they_are_now(office, alice):
     assert held(office) == (0, 0)
     alice.write("small", b"x" * 100)
@@ -110,6 +111,7 @@ def test_files_that_are_there_count_with_what_they_are_now(office, alice):
     assert held(office) == (100, 1)
 
 
+@pytest.mark.one_database
 def test_a_restored_file_counts_again(office, alice):
     alice.write("f", b"x" * 70 * KB)
     content = alice.chains["f"][-1].body.content
@@ -119,6 +121,7 @@ def test_a_restored_file_counts_again(office, alice):
     assert held(office) == (70 * KB, 1)
 
 
+@pytest.mark.one_database
 def test_an_older_version_counts_when_it_is_the_newest_again(office, alice):
     alice.write("f", b"x" * 70 * KB)
     first = alice.chains["f"][-1].body.content
@@ -128,6 +131,7 @@ def test_an_older_version_counts_when_it_is_the_newest_again(office, alice):
     assert held(office) == (70 * KB, 1)
 
 
+@pytest.mark.one_database
 def test_a_folder_counts_with_all_that_is_in_it(office, alice):
     shared = make_folder(office, alice.person)
     shared.send(alice.person, shared.put(alice.person, "one", b"x" * 40))
@@ -137,6 +141,7 @@ def test_a_folder_counts_with_all_that_is_in_it(office, alice):
 
 @pytest.mark.cases(2)
 @pytest.mark.parametrize("keep", [KeepPolicy(0, 0), KeepPolicy(1, 1), KeepPolicy()])
+@pytest.mark.one_database
 def test_the_count_is_right_whatever_is_kept_and_after_the_janitor(office, clock, keep):
     alice = writer(office, clock, keep)
     for number in range(4):
@@ -151,6 +156,7 @@ def test_the_count_is_right_whatever_is_kept_and_after_the_janitor(office, clock
         assert held(office) == (13, 1)
 
 
+@pytest.mark.one_database
 def test_what_goes_with_the_keys_is_counted_no_more(office, alice):
     alice.write("f", b"x" * 100)
     office.people.reset_keys("alice")
@@ -160,6 +166,7 @@ def test_what_goes_with_the_keys_is_counted_no_more(office, alice):
 # --- refusals
 
 
+@pytest.mark.one_database
 def test_there_is_no_quota_by_default(office, alice, clock):
     person = office.people.show("alice")
     assert (person.quota_bytes, person.quota_files) == (None, None)
@@ -167,6 +174,7 @@ def test_there_is_no_quota_by_default(office, alice, clock):
     assert reserved(office, "alice", clock) == (0, 0)  # without quotas nothing is reserved
 
 
+@pytest.mark.one_database
 def test_a_commit_that_comes_to_more_is_refused_and_changes_nothing(office, alice):
     allowed(office, "alice", size=100)
     alice.write("f", b"x" * 60)
@@ -181,6 +189,7 @@ def test_a_commit_that_comes_to_more_is_refused_and_changes_nothing(office, alic
     assert held(office) == (100, 2)
 
 
+@pytest.mark.one_database
 def test_the_number_of_files_is_limited(office, alice):
     allowed(office, "alice", files=2)
     alice.write("f", b"x")
@@ -201,6 +210,7 @@ def test_a_quota_is_an_error_of_status_9_with_a_hint():
     assert error.hint
 
 
+@pytest.mark.one_database
 def test_a_restored_file_needs_quota(office, alice):
     allowed(office, "alice", size=100)
     alice.write("f", b"x" * 60)
@@ -214,6 +224,7 @@ def test_a_restored_file_needs_quota(office, alice):
     assert held(office) == (60, 1)
 
 
+@pytest.mark.one_database
 def test_a_user_above_the_quota_can_still_remove_and_shrink_files(office, alice):
     alice.write("f", b"x" * 100)
     alice.write("g", b"x" * 100)
@@ -226,6 +237,7 @@ def test_a_user_above_the_quota_can_still_remove_and_shrink_files(office, alice)
     assert held(office) == (90, 1)
 
 
+@pytest.mark.one_database
 def test_everybodys_quota_is_for_those_without_one_of_their_own(office, clock, alice):
     policy = QuotaPolicy(most_bytes=100, most_files=None)
     room_ = Quotas(office.database, now_ms=clock, policy=policy)
@@ -245,6 +257,7 @@ def test_everybodys_quota_is_for_those_without_one_of_their_own(office, clock, a
 # --- reservations
 
 
+@pytest.mark.one_database
 def test_an_upload_is_refused_before_its_first_byte(office, alice):
     allowed(office, "alice", size=100 * KB)
     with pytest.raises(QuotaError):
@@ -252,6 +265,7 @@ def test_an_upload_is_refused_before_its_first_byte(office, alice):
     assert list((office.blobs._folder / "staging").iterdir()) == []
 
 
+@pytest.mark.one_database
 def test_uploads_that_are_under_way_are_counted_by_those_that_begin(office, alice, clock):
     allowed(office, "alice", size=100 * KB)
     transfers, who = office.transfers, alice.person.who
@@ -267,6 +281,7 @@ def test_uploads_that_are_under_way_are_counted_by_those_that_begin(office, alic
     transfers.begin(who, salt("2"), room(60 * KB), line=ANOTHER_LINE)
 
 
+@pytest.mark.one_database
 def test_what_was_reserved_is_what_is_used_once_it_is_committed(office, alice, clock):
     allowed(office, "alice", size=140 * KB, files=2)
     blob = b"x" * 70 * KB
@@ -294,6 +309,7 @@ def test_the_next_version_of_a_file_needs_room_for_what_it_is_larger(office, ali
         office.transfers.begin(alice.person.who, salt("u"), wanted, line=OVER_LINE)
 
 
+@pytest.mark.one_database
 def test_a_file_of_another_person_frees_no_quota(office, alice, clock):
     bob = office.add("bob")
     bob.enrol(office, clock())
@@ -304,6 +320,7 @@ def test_a_file_of_another_person_frees_no_quota(office, alice, clock):
         office.transfers.begin(bob.who, salt("u"), wanted, line=OVER_LINE)
 
 
+@pytest.mark.one_database
 def test_more_than_was_announced_is_not_taken(office, alice):
     allowed(office, "alice", size=100 * KB)
     incoming = office.transfers.begin(alice.person.who, salt("u"), room(10), line=OVER_LINE)
@@ -312,11 +329,13 @@ def test_more_than_was_announced_is_not_taken(office, alice):
 
 
 @pytest.mark.parametrize("size", [0, -1, 1 << 63])
+@pytest.mark.one_database
 def test_an_impossible_size_is_refused(office, alice, size):
     with pytest.raises(RemoteProtocolError):
         office.transfers.begin(alice.person.who, salt("u"), room(size), line=OVER_LINE)
 
 
+@pytest.mark.one_database
 def test_of_unknown_size_as_much_comes_as_there_is_room_for(office, alice, clock):
     allowed(office, "alice", size=STEP + 3 * SEGMENT_SIZE)
     incoming = office.transfers.begin(alice.person.who, salt("u"), line=OVER_LINE)
@@ -329,6 +348,7 @@ def test_of_unknown_size_as_much_comes_as_there_is_room_for(office, alice, clock
     assert reserved(office, "alice", clock) == (0, 0)
 
 
+@pytest.mark.one_database
 def test_an_upload_that_fails_gives_its_room_back(office, alice, clock):
     allowed(office, "alice", size=100 * KB)
     who, transfers = alice.person.who, office.transfers
@@ -339,6 +359,7 @@ def test_an_upload_that_fails_gives_its_room_back(office, alice, clock):
     assert reserved(office, "alice", clock) == (0, 0)
 
 
+@pytest.mark.one_database
 def test_what_was_uploaded_and_not_committed_ends_with_its_connection(office, alice, clock):
     allowed(office, "alice", size=100 * KB)
     upload(office, alice.person, "u", b"x" * 70 * KB)
@@ -350,6 +371,7 @@ def test_what_was_uploaded_and_not_committed_ends_with_its_connection(office, al
     assert held(office) == (0, 0)
 
 
+@pytest.mark.one_database
 def test_what_was_broken_off_reserves_nothing_until_it_goes_on(office, alice, clock):
     allowed(office, "alice", size=3 * SEGMENT_SIZE)
     who, transfers = alice.person.who, office.transfers
@@ -367,6 +389,7 @@ def test_what_was_broken_off_reserves_nothing_until_it_goes_on(office, alice, cl
     assert reserved(office, "alice", clock) == (2 * SEGMENT_SIZE, 1)
 
 
+@pytest.mark.one_database
 def test_who_goes_on_over_another_connection_reserves_it_once(office, alice, clock):
     allowed(office, "alice", size=2 * SEGMENT_SIZE)
     who, transfers = alice.person.who, office.transfers
@@ -427,6 +450,7 @@ def shared(office: Services, clock: Clock, alice: Writer):
     return made, bob, carol
 
 
+@pytest.mark.one_database
 def test_a_writer_uses_the_quota_of_the_owner(office, shared, clock):
     made, bob, _ = shared
     allowed(office, "alice", size=100)
@@ -443,6 +467,7 @@ def test_a_writer_uses_the_quota_of_the_owner(office, shared, clock):
     assert reserved(office, "bob", clock) == (0, 0)
 
 
+@pytest.mark.one_database
 def test_only_a_writer_reserves_the_owners_quota(office, shared, clock):
     made, _, carol = shared
     dave = office.add("dave")
@@ -469,6 +494,7 @@ def test_a_reservation_in_the_own_quota_is_none_in_the_owners(office, shared, cl
     assert held(office) == (0, 0)
 
 
+@pytest.mark.one_database
 def test_a_count_that_was_tampered_with_is_found(office, alice):
     alice.write("f", b"x" * 100)
     with office.database.write() as db:

@@ -92,6 +92,7 @@ def shared(office: Services, clock: Clock) -> Shared:
     return Shared(office, clock)
 
 
+@pytest.mark.one_database
 def test_a_rotation_renews_the_shares_with_the_keys(shared: Shared) -> None:
     ask = shared.ask()
     shared.office.rotate(shared.alice.who, ask, [shared.part(ask)])
@@ -183,6 +184,7 @@ def other_keys_of_a_member(shared: Shared, ask: Rotate) -> list[RotatePart]:
         (other_keys_of_a_member, ConflictError),
     ],
 )
+@pytest.mark.one_database
 def test_nothing_is_made_if_one_value_does_not_fit(
     shared: Shared,
     made: Callable[[Shared, Rotate], list[RotatePart]],
@@ -199,6 +201,7 @@ def test_nothing_is_made_if_one_value_does_not_fit(
     assert unpack(now.payload, FolderState).generation == 1
 
 
+@pytest.mark.one_database
 def test_a_refused_code_renews_nothing(shared: Shared) -> None:
     ask = replace(shared.ask(), otp="000000")
     before = shared.stored_list()
@@ -207,6 +210,7 @@ def test_a_refused_code_renews_nothing(shared: Shared) -> None:
     assert (shared.stored_list(), shared.events()) == (before, [KeyEvent.ENROLLED])
 
 
+@pytest.mark.one_database
 def test_a_conflict_does_not_use_the_code(shared: Shared) -> None:
     ask = shared.ask()
     with pytest.raises(ConflictError):

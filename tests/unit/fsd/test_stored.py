@@ -69,6 +69,7 @@ def with_large_metadata(alice: Writer, name: str) -> None:
 # --- counts
 
 
+@pytest.mark.one_database
 def test_the_count_is_never_lower_than_what_is_stored(office, clock):
     alice = writer(office, clock, QuotaPolicy())
     for number in range(4):
@@ -81,6 +82,7 @@ def test_the_count_is_never_lower_than_what_is_stored(office, clock):
     assert exact.record_bytes > 0
 
 
+@pytest.mark.one_database
 def test_shares_are_counted_with_their_lists_and_keys(office, clock):
     alice = writer(office, clock, QuotaPolicy())
     bob = office.add("bob")
@@ -93,6 +95,7 @@ def test_shares_are_counted_with_their_lists_and_keys(office, clock):
     assert known.record_bytes >= exact.record_bytes > before + 1000
 
 
+@pytest.mark.one_database
 def test_an_administrator_sees_the_counts_and_the_limits(office, clock):
     alice = writer(office, clock, QuotaPolicy())
     alice.write("f", b"x" * 10)
@@ -106,6 +109,7 @@ def test_an_administrator_sees_the_counts_and_the_limits(office, clock):
 # --- limits
 
 
+@pytest.mark.one_database
 def test_more_nodes_than_allowed_are_refused_until_removed_ones_are_deleted(office, clock):
     alice = writer(office, clock, QuotaPolicy(nodes=4), keep_days=1)
     for name in "abc":
@@ -126,6 +130,7 @@ def test_more_nodes_than_allowed_are_refused_until_removed_ones_are_deleted(offi
     assert counts(office)[0].nodes == 4
 
 
+@pytest.mark.one_database
 def test_a_refused_commit_does_not_count_everything_again_each_time(office, clock):
     alice = writer(office, clock, QuotaPolicy(nodes=2), keep_days=0)
     alice.write("a", b"x")
@@ -150,6 +155,7 @@ def test_manifests_states_and_versions_have_a_limit_of_bytes(office, clock):
     assert exact.record_bytes <= known.record_bytes <= 1 << 20
 
 
+@pytest.mark.one_database
 def test_older_versions_and_removed_files_have_a_limit_of_their_own(office, clock):
     alice = writer(office, clock, QuotaPolicy(most_bytes=100 * KB, kept_times=2))
     for number in range(3):
@@ -162,6 +168,7 @@ def test_older_versions_and_removed_files_have_a_limit_of_their_own(office, cloc
     assert counts(office)[1].kept_bytes == 150 * KB
 
 
+@pytest.mark.one_database
 def test_what_is_deleted_for_good_no_longer_counts(office, clock):
     alice = writer(office, clock, QuotaPolicy(most_bytes=100 * KB, kept_times=2))
     alice.write("f", b"x" * 50 * KB)
@@ -192,6 +199,7 @@ def test_the_counts_of_a_tree_move_to_its_new_holder(office, clock):
 # --- unfinished uploads
 
 
+@pytest.mark.one_database
 def test_interrupted_uploads_take_room_in_the_quota(office, clock):
     alice = writer(office, clock, QuotaPolicy())
     office.people.change("alice", AccountTerms(quota_bytes=NewValue(2 * SEGMENT_SIZE)))
@@ -208,6 +216,7 @@ def test_interrupted_uploads_take_room_in_the_quota(office, clock):
     assert (kept.segments, blob is None) == (1, False)
 
 
+@pytest.mark.one_database
 def test_complete_uploads_without_a_commit_take_room_in_the_quota(office, clock):
     alice = writer(office, clock, QuotaPolicy())
     office.people.change("alice", AccountTerms(quota_bytes=NewValue(2 * SEGMENT_SIZE)))
@@ -222,6 +231,7 @@ def test_complete_uploads_without_a_commit_take_room_in_the_quota(office, clock)
         transfers.begin(who, Salt(bytes(32)), Room(None, None, SEGMENT_SIZE), line=bytes(32))
 
 
+@pytest.mark.one_database
 def test_no_interrupted_upload_is_kept_where_none_may_be(office, clock):
     alice = writer(office, clock, QuotaPolicy())
     limits = UploadLimits(suspended=0)

@@ -122,6 +122,7 @@ def test_attempts_with_the_identity_key_have_a_separate_lane():
 # --- at login
 
 
+@pytest.mark.one_database
 def test_after_five_refused_tries_even_the_right_code_waits(office, clock):
     alice = enrolled(office, clock)
     for _ in range(5):
@@ -132,6 +133,7 @@ def test_after_five_refused_tries_even_the_right_code_waits(office, clock):
     assert enters(office, clock, alice)
 
 
+@pytest.mark.one_database
 def test_four_refused_tries_are_a_persons_right(office, clock):
     alice = enrolled(office, clock)
     for _ in range(4):
@@ -139,6 +141,7 @@ def test_four_refused_tries_are_a_persons_right(office, clock):
     assert enters(office, clock, alice)
 
 
+@pytest.mark.one_database
 def test_the_wait_grows_with_every_refusal_and_a_login_ends_it(office, clock):
     alice = enrolled(office, clock)
     for _ in range(4):
@@ -155,6 +158,7 @@ def test_the_wait_grows_with_every_refusal_and_a_login_ends_it(office, clock):
     assert enters(office, clock, alice)
 
 
+@pytest.mark.one_database
 def test_throttled_tries_do_not_lengthen_the_wait_and_are_not_recorded(office, clock, tmp_path):
     alice = enrolled(office, clock)
     for _ in range(5):
@@ -169,6 +173,7 @@ def test_throttled_tries_do_not_lengthen_the_wait_and_are_not_recorded(office, c
     assert events.count("login-refused") == 5
 
 
+@pytest.mark.one_database
 def test_a_session_continues_while_codes_are_guessed(office, clock):
     alice = enrolled(office, clock)
     for _ in range(9):
@@ -189,6 +194,7 @@ def test_no_stranger_keeps_a_person_out_not_even_from_the_same_address(office, c
     assert enters(office, clock, alice)
 
 
+@pytest.mark.one_database
 def test_an_address_is_throttled_for_one_name_and_then_for_all_names(office, clock):
     victims = [office.add(f"user{number}") for number in range(6)]
     for victim in victims[:4]:
@@ -208,6 +214,7 @@ def test_a_person_at_the_address_of_a_guesser_logs_in_with_the_identity_key(offi
     assert enters(office, clock, bob, GUESSER)
 
 
+@pytest.mark.one_database
 def test_a_guesser_does_not_clear_their_address_by_logging_in_themselves(office, clock):
     mallory, victim = enrolled(office, clock, "mallory"), office.add("victim")
     for number in range(4):
@@ -217,6 +224,7 @@ def test_a_guesser_does_not_clear_their_address_by_logging_in_themselves(office,
     assert refused(office, victim.enrolment(victim.code(clock())), GUESSER)
 
 
+@pytest.mark.one_database
 def test_guessing_at_an_enrolment_is_slowed_down_too(office, clock):
     alice = office.add("alice")
     for _ in range(5):
@@ -228,6 +236,7 @@ def test_guessing_at_an_enrolment_is_slowed_down_too(office, clock):
 
 @pytest.mark.cases(4)
 @pytest.mark.parametrize("name", ["nobody", "no\0body", HUGE, "' OR 1=1 --", "\ud800"])
+@pytest.mark.one_database
 def test_an_unknown_name_is_throttled_like_any_other(office, clock, name):
     alice = office.add("alice")
     for _ in range(7):
@@ -238,6 +247,7 @@ def test_an_unknown_name_is_throttled_like_any_other(office, clock, name):
     assert all(len(user) <= 64 for user, _ in kept)
 
 
+@pytest.mark.one_database
 def test_another_node_and_a_restart_forget_nothing(office, clock):
     alice = enrolled(office, clock)
     for _ in range(5):
@@ -247,6 +257,7 @@ def test_another_node_and_a_restart_forget_nothing(office, clock):
         other.login(alice.login(alice.code(clock())), CHANNEL, ADDRESS)
 
 
+@pytest.mark.one_database
 def test_the_operator_decides_how_many_tries_there_are(office, clock):
     alice = enrolled(office, clock)
     strict = accounts(office.database, clock, LoginPolicy(free_tries=1, first_wait_ms=5000))

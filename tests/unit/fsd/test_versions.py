@@ -54,6 +54,7 @@ def test_settings_cannot_be_below_zero():
 # --- versions
 
 
+@pytest.mark.one_database
 def test_as_many_older_contents_are_kept_as_the_operator_wants(office, clock):
     alice = writer(office, clock, KeepPolicy(keep_versions=2))
     roots = [alice.write("f", b"%d" % number * (number + 1)) for number in range(5)]
@@ -71,6 +72,7 @@ def test_none_is_kept_where_none_is_wanted(office, clock):
     assert in_the_store(office) == 0
 
 
+@pytest.mark.one_database
 def test_large_ones_leave_the_store_with_their_rows(office, clock):
     alice = writer(office, clock, KeepPolicy(keep_versions=1))
     for number in range(4):
@@ -89,6 +91,7 @@ def test_manifests_around_one_content_count_as_one(office, clock):
     assert alice.can_be_had("f", two)
 
 
+@pytest.mark.one_database
 def test_a_file_that_is_only_renamed_again_and_again_has_an_end_too(office, clock, monkeypatch):
     monkeypatch.setattr(queries, "MAX_CHAIN", 4)
     monkeypatch.setattr("fsd.services.files.commits.MAX_CHAIN", 4)
@@ -113,6 +116,7 @@ def test_an_older_content_becomes_the_newest_again_and_the_other_is_kept(office,
     assert alice.history("f") == [3]
 
 
+@pytest.mark.one_database
 def test_only_content_of_the_very_file_becomes_its_newest_again(office, clock):
     alice = writer(office, clock, KeepPolicy())
     alice.write("f", b"one")
@@ -126,6 +130,7 @@ def test_only_content_of_the_very_file_becomes_its_newest_again(office, clock):
         alice.commit("h", old, [])
 
 
+@pytest.mark.one_database
 def test_content_that_is_no_longer_kept_cannot_be_made_the_newest(office, clock):
     alice = writer(office, clock, KeepPolicy(keep_versions=1))
     for blob in (b"one", b"two", b"three"):
@@ -149,6 +154,7 @@ def test_the_janitor_follows_when_fewer_are_to_be_kept(office, clock):
 # --- removed
 
 
+@pytest.mark.one_database
 def test_a_removed_node_is_kept_for_its_days_and_then_deleted(office, clock):
     alice = writer(office, clock, KeepPolicy(keep_removed_days=2))
     root = alice.write("f", LARGE)
@@ -176,6 +182,7 @@ def test_it_is_deleted_at_once_where_it_is_not_to_be_kept(office, clock):
     assert in_the_store(office) == 0
 
 
+@pytest.mark.one_database
 def test_what_was_removed_is_out_of_sight(office, clock):
     alice = writer(office, clock, KeepPolicy())
     alice.write("f", b"one")
@@ -200,6 +207,7 @@ def test_of_much_that_was_removed_not_all_is_told_at_once(office, clock):
     assert alice.removed() == names[::-1]
 
 
+@pytest.mark.one_database
 def test_it_can_be_brought_back_with_what_it_was(office, clock):
     alice = writer(office, clock, KeepPolicy())
     first = alice.write("f", b"one")
@@ -273,6 +281,7 @@ def test_what_was_removed_from_a_deleted_folder_goes_with_it(office, clock):
         assert nodes.get(db, file_of(ask)[0]) is None
 
 
+@pytest.mark.one_database
 def test_a_writer_may_restore_but_not_delete_for_good(office, clock):
     alice = writer(office, clock, KeepPolicy())
     bob = office.add("bob")
@@ -300,6 +309,7 @@ def test_at_most_a_hundred_are_named_at_once(office, clock):
     assert alice.removed() == ["f"]
 
 
+@pytest.mark.one_database
 def test_another_user_can_neither_restore_nor_see_it(office, clock):
     alice = writer(office, clock, KeepPolicy())
     bob = writer(office, clock, KeepPolicy(), "bob")
@@ -323,6 +333,7 @@ def test_another_user_can_neither_restore_nor_see_it(office, clock):
     assert alice.removed() == ["f"]
 
 
+@pytest.mark.one_database
 def test_nodes_that_were_removed_do_not_count_but_their_bytes_do(office, clock):
     alice = writer(office, clock, KeepPolicy())
     for size in (10, 20):
@@ -337,6 +348,7 @@ def test_nodes_that_were_removed_do_not_count_but_their_bytes_do(office, clock):
 
 
 @pytest.mark.parametrize("act", ["remove", "reset_keys"])
+@pytest.mark.one_database
 def test_kept_data_is_deleted_with_its_user(office, clock, act):
     alice = writer(office, clock, KeepPolicy())
     for number in range(3):
