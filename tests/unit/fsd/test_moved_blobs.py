@@ -157,9 +157,7 @@ def test_new_blobs_are_only_in_the_new_store(office, both, new, places) -> None:
     assert both.size(place) == len(SMALL)
 
 
-def test_a_reader_finds_a_blob_that_was_moved_meanwhile(
-    office, both, new, places
-) -> None:
+def test_a_reader_finds_a_blob_that_was_moved_meanwhile(office, both, new, places) -> None:
     reader = both.open(places[0])
     copy_all(office.database, both)
     office.blobs.delete(places)
