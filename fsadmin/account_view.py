@@ -61,6 +61,18 @@ def state_text(person: AccountView) -> str:
     return ", ".join(words)
 
 
+def still_out(person: AccountView) -> str:
+    """Return what else keeps a user from logging in, as the end of a sentence, or nothing."""
+    if person.handed_over_to is not None:
+        return f", but the account is closed and held by {person.handed_over_to}"
+    reasons = []
+    if person.disabled:
+        reasons.append(f"disabled ('fsadmin enable-user {person.name}' ends this)")
+    if person.expired:
+        reasons.append(f"expired ('fsadmin change-user {person.name} --expires none' ends this)")
+    return f", but still {' and '.join(reasons)}" if reasons else ""
+
+
 def codes_text(person: AccountView) -> str:
     """Return the kind of one-time passwords."""
     return f"{person.digits} digits, {person.period} s, {person.algorithm}"

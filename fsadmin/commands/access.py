@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fsadmin import output
+from fsadmin.account_view import still_out
 from fsadmin.context import Admin, common_options
 from fskit.text import count_text
 from fsproto.errors import UsageError
@@ -57,7 +58,11 @@ def unlock_user(admin: Admin, *, name: str) -> None:
     """
     with admin.access() as access:
         access.unlock(name)
-    admin.answer({"user": name, "unlocked": True}, lambda: f"{name} is not locked.")
+    with admin.people() as people:
+        person = people.show(name)
+    admin.answer(
+        {"user": name, "unlocked": True}, lambda: f"{name} is not locked{still_out(person)}."
+    )
 
 
 @click.command("sessions", short_help="List all active sessions.")

@@ -8,7 +8,7 @@ import click
 
 from fsadmin.account_list import ORDERS, STATES, chosen, table
 from fsadmin.account_options import terms_options, typed_terms
-from fsadmin.account_view import as_json, belongings, described, limits
+from fsadmin.account_view import as_json, belongings, described, limits, still_out
 from fsadmin.context import Admin, common_options, new_home_option, yes_option
 from fsadmin.enrolment import (
     check_issuer,
@@ -296,5 +296,5 @@ def _set_disabled(admin: Admin, name: str, *, disabled: bool) -> None:
     with admin.people() as people:
         people.set_disabled(name, disabled=disabled)
         person = people.show(name)
-    done = "disabled; all sessions have ended" if disabled else "enabled"
-    admin.answer(as_json(person), lambda: f"{name} is {done}.")
+    done = "disabled; all sessions have ended." if disabled else f"enabled{still_out(person)}."
+    admin.answer(as_json(person), lambda: f"{name} is {done}")

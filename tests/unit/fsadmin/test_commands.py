@@ -207,6 +207,18 @@ def test_a_misspelled_name_is_recognised(admin):
     assert "Did you mean" not in admin("show-user", "zebra")[2]
 
 
+def test_an_enabled_or_unlocked_account_that_still_cannot_log_in_is_reported(admin):
+    admin("change-user", "alice", "--expires", "2020-01-01")
+    expired = "expired ('fsadmin change-user alice --expires none' ends this)"
+    assert admin("enable-user", "alice")[1] == f"alice is enabled, but still {expired}.\n"
+    admin("disable-user", "alice")
+    told = admin("unlock-user", "alice")[1]
+    disabled = "disabled ('fsadmin enable-user alice' ends this)"
+    assert told == f"alice is not locked, but still {disabled} and {expired}.\n"
+    admin("change-user", "alice", "--expires", "none")
+    assert admin("enable-user", "alice")[1] == "alice is enabled.\n"
+
+
 def names(admin, *options):
     return [person["user"] for person in json.loads(admin("list-users", *options, "--json")[1])]
 
