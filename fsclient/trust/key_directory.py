@@ -99,12 +99,22 @@ class KeyDirectory(KeyLogReader):
                 else f"If the account was removed, that is all; if not, {user} must enrol again.",
             )
         if now is None:
-            raise NotFoundError(
-                f"There is no user '{for_terminal(user)}' with keys here.",
-                hint="They must have enrolled: ask your administrator to add them, and them to run "
+            raise self._no_such_user(
+                user,
+                "They must have enrolled: ask your administrator to add them, and them to run "
                 "'fsclient enroll' with the link they get.",
             )
         return now
+
+    def _no_such_user(self, user: str, hint: str = "") -> NotFoundError:
+        import difflib
+
+        near = difflib.get_close_matches(user, self._store.users(), n=1)
+        meant = f"Did you mean '{for_terminal(near[0])}'? " if near else ""
+        return NotFoundError(
+            f"There is no user '{for_terminal(user)}' with keys here.",
+            hint=f"{meant}{hint}".strip() or None,
+        )
 
     def looked_up(self, ask: Questions, users: Sequence[str]) -> dict[str, VerifiedBundle]:
         """Return the public keys of people as `bundle` does, without pinning them.
@@ -199,7 +209,7 @@ class KeyDirectory(KeyLogReader):
     def _claimed(self, user: str) -> Keys:
         keys = self.log.now(user)
         if keys is None:
-            raise NotFoundError(f"There is no user '{for_terminal(user)}' with keys here.")
+            raise self._no_such_user(user)
         return keys
 
     def show(self, bundle: VerifiedBundle) -> None:

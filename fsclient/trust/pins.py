@@ -245,6 +245,10 @@ class PinStore(LocalDatabase):
                 (pin.user, pin.bundle, pin.ed25519, pin.mark),
             )
 
+    def users(self) -> list[str]:
+        """Return the names of all people in the log."""
+        return [user for (user,) in self._ask("SELECT DISTINCT user FROM log")]
+
     def shown(self, user: str) -> Hash | None:
         """Return the hash of the bundle whose words were shown last."""
         with self._translated():

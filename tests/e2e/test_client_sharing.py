@@ -108,6 +108,8 @@ def test_what_cannot_be_shared_is_said(three: list[Client], newcomer):
     room, seen = alice.room, f"{alice.name}:{alice.room}"
     alice.quick("share", room, "unknown-user").fails(NOT_FOUND, "enrol")
     alice.quick("share", room, newcomer().name).fails(NOT_FOUND, "enrol")
+    alice.quick("share", room, f"{bob.name}x").fails(NOT_FOUND, f"Did you mean '{bob.name}'?")
+    alice.quick("verify", f"{bob.name}x").fails(NOT_FOUND, f"Did you mean '{bob.name}'?")
     alice.quick("share", room, alice.name).fails(USAGE, "yours already")
     alice.quick("share", "/", bob.name).fails(NOT_ALLOWED, "top of your tree")
     alice.quick("share", f"{room}/missing", bob.name).fails(NOT_FOUND)
