@@ -78,8 +78,14 @@ def _as_json(node: NodeView) -> dict[str, object]:
 def node() -> None:
     """Set up another node, a further fsd on the same database.
 
+    On a machine with a node:
+
         fsadmin node export FILE
+
+    On the new machine:
+
         fsadmin --home NEW node import FILE
+
         fsd --home NEW --database URL --listen HOST:PORT
 
     All nodes need the same contents of files: an object store (blobs.store), or the folder blobs/
