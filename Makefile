@@ -22,6 +22,7 @@ SHIV_ENV := .venv-shiv
 # worksteal gives each worker a stretch of them, and takes from the slowest when one has nothing left.
 PYTEST_FLAGS ?= -n auto --dist worksteal
 BENCH_FLAGS ?=
+CLUSTER_FLAGS ?=
 FUZZ_FLAGS ?=
 
 .PHONY: help
@@ -36,6 +37,11 @@ $(STAMP): requirements-dev.lock pyproject.toml scripts/bootstrap
 .PHONY: demo
 demo: $(STAMP) # Run a demo: a server, two users, and files the server cannot read
 	@$(BIN)/python scripts/demo.py
+
+# CLUSTER_FLAGS=--stay runs it until Ctrl-C. It needs PostgreSQL, HAProxy and SeaweedFS: see scripts/cluster.py.
+.PHONY: cluster
+cluster: $(STAMP) # Run the demo on two nodes, PostgreSQL, an S3 store and HAProxy
+	@$(BIN)/python scripts/cluster.py $(CLUSTER_FLAGS)
 
 # Lint runs beside the tests, on the CPU time that they leave: many of them wait. The run of pytest shows its
 # output before its own summary, which comes last (tests/conftest.py). Both run to the end whichever fails.

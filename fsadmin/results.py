@@ -161,6 +161,7 @@ RESULTS: dict[str, Fields] = {
     | {
         "home": "the new data directory; not with `--test`",
         "rows": "number of database rows; not with `--test`",
+        "store": "where its blobs are: `local`, or the bucket; not with `--test`",
     },
     "migrate-blobs": {
         "store": "the store that has all blobs now",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyotp
@@ -90,10 +91,13 @@ def look_into(home: Path, names: list[str]) -> None:
             raise SystemExit("demo: the server can read that")
 
 
-def add_user(home: Path, name: str, env: dict[str, str], work: Path) -> dict[str, str]:
+def add_user(
+    home: Path, name: str, env: dict[str, str], work: Path, host: str = ""
+) -> dict[str, str]:
     """Add a user, and act as the user's authenticator app."""
+    address = ["--host", host] if host else []
     done = subprocess.run(
-        shown("fsadmin", "--home", home, "add-user", name, "--json"),
+        shown("fsadmin", "--home", home, "add-user", name, *address, "--json"),
         env=env, capture_output=True, text=True, check=True,
     )  # fmt: skip
     enrolment: dict[str, str] = json.loads(done.stdout)
@@ -105,11 +109,11 @@ def add_user(home: Path, name: str, env: dict[str, str], work: Path) -> dict[str
     return enrolment
 
 
-def share(home: Path, alices: dict[str, str], work: Path, folder: Path) -> None:
+def share(home: Path, alices: dict[str, str], work: Path, folder: Path, host: str) -> None:
     """Share the folder with a second user, then revoke the share."""
     bobs = alices | {"FSCLIENT_HOME": str(work / "bob")}
     title("Bob is enrolled too, and Alice shares the folder with him")
-    run("fsclient", "enroll", add_user(home, "bob", bobs, work)["enroll_link"],
+    run("fsclient", "enroll", add_user(home, "bob", bobs, work, host)["enroll_link"],
         "--no-passphrase", env=bobs)  # fmt: skip
     run("fsclient", "share", "Vorstand", "bob", env=alices)
     run("fsclient", "verify", "bob", env=alices)
@@ -131,10 +135,20 @@ def share(home: Path, alices: dict[str, str], work: Path, folder: Path) -> None:
         raise SystemExit(f"demo: expected {GONE}, but got {done.returncode}")
 
 
-def tell(home: Path, env: dict[str, str], work: Path) -> None:
-    """Run all steps of the demo."""
+def tell(
+    home: Path,
+    env: dict[str, str],
+    work: Path,
+    host: str = "",
+    data: Sequence[Path] = (),
+) -> None:
+    """Run all steps of the demo.
+
+    `host` is the address for clients, if it is not that of the server; `data` are the folders with
+    the server's data, if it is not in its data directory alone.
+    """
     title("The administrator enrols alice: one command gives a secret and a link")
-    enrolment = add_user(home, "alice", env, work)
+    enrolment = add_user(home, "alice", env, work, host)
 
     title("Alice makes her keys and logs in: the server's key is checked, a code is used up")
     run("fsclient", "enroll", enrolment["enroll_link"], "--no-passphrase", env=env)
@@ -147,7 +161,8 @@ def tell(home: Path, env: dict[str, str], work: Path) -> None:
     run("fsclient", "ls", "-l", "Vorstand", "Vorstand/Fotos & Pläne", env=env)
 
     title("What the server has of it")
-    look_into(home, ["Vorstand", "minutes.txt", "Grundriß"])
+    for where in data or (home,):
+        look_into(where, ["Vorstand", "minutes.txt", "Grundriß"])
 
     title("She gets it back, and every byte is compared")
     back = work / "back"
@@ -155,7 +170,7 @@ def tell(home: Path, env: dict[str, str], work: Path) -> None:
     count = compare(folder, back)
     print(f"    {count} files, every byte the same.")
 
-    share(home, env, work, folder)
+    share(home, env, work, folder, host)
 
     title("A code works once; a second try with the same one is refused")
     # The enrolment consumed the current code, so use the next one early.

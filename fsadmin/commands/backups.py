@@ -15,6 +15,7 @@ from fsadmin import backup_folder, output, passphrase
 from fsadmin.context import Admin, common_options
 from fsd.home.owner import give_to_owner_of
 from fsd.home.places import give_new_to_user
+from fsd.policies import LOCAL_BLOBS
 from fskit.os_errors import file_error
 from fskit.text import binary_size_text, count_text
 from fsproto.errors import ExistsError, FsError, IntegrityError, UsageError
@@ -127,7 +128,8 @@ def restore(admin: Admin, *, file: str, test: bool, phrase_file: Path | None) ->
     That directory must be missing or empty, and so must the database given with --database. The
     restored data appears at once, or not at all if FILE was cut short or changed. FILE may be
     '-', standard input. A backup of one kind of database can be restored into another:
-    --database sqlite:// is a file in the data directory.
+    --database sqlite:// is a file in the data directory. Blobs are restored into that directory,
+    or into the bucket that --config or FSD_BLOBS_STORE names, under a prefix without objects.
 
     All users have to log in again, with a new code. Recovery codes become invalid, as they may
     have been used since. Clients that have seen newer states than those of the backup report a
@@ -144,6 +146,7 @@ def restore(admin: Admin, *, file: str, test: bool, phrase_file: Path | None) ->
         _fail_for(end)
         return
     place, url = admin.place, admin.database_url
+    blobs = admin.checked("blobs.").blobs
     if not admin.has_chosen_home and not place.is_there:
         admin.check_first(remedy="--home with a new folder")
     give_new_to_user(place.path)
@@ -151,11 +154,16 @@ def restore(admin: Admin, *, file: str, test: bool, phrase_file: Path | None) ->
     with _old_file(file) as source:
         work.check_free(place)
         phrase = passphrase.existing(phrase_file)
-        done = work.restore(source, phrase, place, url, now_ms(), actor=admin.actor)
+        done = work.restore(source, phrase, place, url, now_ms(), actor=admin.actor, blobs=blobs)
     if owner is not None and hasattr(os, "geteuid") and os.geteuid() == 0:
         give_to_owner_of(owner, place.path)  # the empty folder was made for the user of fsd
-    told = {**_as_json(done.head, done.end), "home": str(place.path), "rows": done.rows}
-    admin.answer(told, lambda: _restored(done, place.path))
+    told = {
+        **_as_json(done.head, done.end),
+        "home": str(place.path),
+        "rows": done.rows,
+        "store": blobs.store or LOCAL_BLOBS,
+    }
+    admin.answer(told, lambda: _restored(done, place.path, blobs.store))
     _fail_for(done.end)
     if not done.recorded:
         raise IntegrityError(
@@ -166,12 +174,14 @@ def restore(admin: Admin, *, file: str, test: bool, phrase_file: Path | None) ->
         )
 
 
-def _restored(done: RestoreSummary, place: Path) -> str:
+def _restored(done: RestoreSummary, place: Path, store: str) -> str:
     from fsd.backup.restore import SET_ASIDE
 
     lines = [f"{_described(done.head)} is put back in {place}.", "", _ROLLBACK]
+    if store:
+        lines += ["", f"Its blobs are in {store}: start fsd with the same settings of [blobs]."]
     if done.set_aside:
-        lines += ["", f"Its configuration names another database and is now {SET_ASIDE}."]
+        lines += ["", f"Its configuration names another database or store and is now {SET_ASIDE}."]
     return "\n".join(lines)
 
 

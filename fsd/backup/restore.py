@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,11 @@ from fsd.backup import layout, rows
 from fsd.backup.encrypt import BackupDecryptor
 from fsd.backup.layout import BackupHeader, BackupPart, BackupTrailer
 from fsd.blobs.local import explained
+from fsd.blobs.opening import check_unused, open_store
+from fsd.blobs.stream import BlobStream
 from fsd.home.home import SETTINGS_FILE, Home, HomeError
 from fsd.master_key import open_vault
+from fsd.policies import BlobPolicy
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SET_ASIDE = "fsd.toml.from-backup"
-"""The name for a configuration that names a different database than the restored one."""
+"""The name for a configuration that names another database or store than the restored ones."""
 _LARGEST_PART = 64 << 20
 """Most bytes of a part that is read into memory."""
 
@@ -52,7 +55,7 @@ class RestoreSummary:
     end: BackupTrailer
     rows: int
     set_aside: bool
-    """Whether the configuration was, because it names another database."""
+    """Whether the configuration was, because it names another database or store."""
     recorded: bool
     """Whether the audit log records the restore; False only if the backup's log was altered."""
 
@@ -81,12 +84,14 @@ def restore(
     now_ms: int,
     *,
     actor: str = "fsadmin",
+    blobs: BlobPolicy | None = None,
 ) -> RestoreSummary:
     """Put a backup back into `home`, and into the database `url` (None: one in the home).
 
-    The restored audit log gets an entry about the restore, by `actor`.
+    Blobs go into the store of `blobs` (None: the folder in the home). The restored audit log gets
+    an entry about the restore, by `actor`.
 
-    `ConflictError` for a home or database that is in use or holds anything.
+    `ConflictError` for a home, a database or a store that is in use or holds anything.
     """
     check_free(home)
     source = BackupDecryptor(file, passphrase)
@@ -94,9 +99,14 @@ def restore(
     staged = Path(tempfile.mkdtemp(prefix=f".{home.path.name}.restoring-", dir=home.path.parent))
     try:
         with explained():
-            made = _Restoring(Home(staged), url, now_ms, actor).put(source)
-            check_free(home)  # again: it took a while
-            staged.replace(home.path)
+            restoring = _Restoring(Home(staged), url, now_ms, actor, blobs or BlobPolicy())
+            try:
+                made = restoring.put(source)
+                check_free(home)  # again: it took a while
+                staged.replace(home.path)
+            except BaseException:
+                restoring.undo()
+                raise
     except BaseException:
         shutil.rmtree(staged, ignore_errors=True)
         raise
@@ -121,19 +131,33 @@ def check_free(home: Home) -> None:
 class _Restoring:
     """The restore of one backup into a new data directory."""
 
-    def __init__(self, home: Home, url: str | None, now_ms: int, actor: str) -> None:
+    def __init__(
+        self, home: Home, url: str | None, now_ms: int, actor: str, blobs: BlobPolicy
+    ) -> None:
         os.umask(0o077)  # also for what SQLite makes
         self._home = home
+        self._policy = blobs
+        self._bucket = open_store(home.blobs, blobs) if blobs.store else None
+        self._stored: list[str] = []
         self._url = url
         self._now_ms = now_ms
         self._actor = actor
         self._rows = 0
         self._set_aside = False
         self._blobs = 0
-        home.blobs.mkdir(mode=0o700)
+        home.blobs.mkdir(mode=0o700, exist_ok=True)
+
+    def undo(self) -> None:
+        """Delete the blobs that were stored in a bucket."""
+        if self._bucket is None or not self._stored:
+            return
+        with suppress(FsError):  # the first error says what is wrong
+            self._bucket.delete(self._stored)
 
     def put(self, source: BackupDecryptor) -> RestoreSummary:
         """Restore everything; `IntegrityError` if anything differs from the data backed up."""
+        if self._bucket is not None:
+            check_unused(self._bucket)
         members = layout.members(source)
         head = _read(next(members), BackupHeader, layout.HEAD)
         if head.format != layout.FORMAT:
@@ -191,7 +215,7 @@ class _Restoring:
                         self._rows += put_rows(name.partition("/")[0], _whole(member))
                     case "blobs":
                         self._blobs += 1
-                        self._write(self._home.blobs / name[:2] / name, member)
+                        self._put_blob(name, member)
                     case "fsd.toml":
                         self._put_settings(_whole(member))
                     case "numbers.json":
@@ -201,6 +225,23 @@ class _Restoring:
             rows.use_up_codes(connection, self._now_ms)
         return end
 
+    def _put_blob(self, name: str, member: BackupPart) -> None:
+        if self._bucket is None:
+            self._write(self._home.blobs / name[:2] / name, member)
+            return
+        place = f"{name[:2]}/{name}"
+        self._stored.append(place)
+        stream = BlobStream(self._bucket, place)
+        try:
+            for piece in member.pieces():
+                if stream.needs_part:
+                    stream.end_part()
+                stream.write(piece)
+            stream.finish()
+        except BaseException:
+            stream.abort()
+            raise
+
     def _put_settings(self, text: bytes) -> None:
         """Restore the configuration, under another name if it names another database."""
         from fsd.settings.load import Wanted, load
@@ -209,11 +250,11 @@ class _Restoring:
         path.write_bytes(text)
         try:
             settings = load(Wanted(home=self._home.path)).settings
-            named, elsewhere = settings.database, settings.blobs.store
+            named, blobs = settings.database, settings.blobs
         except BadSettingError:
-            named, elsewhere = None, ""
-        # The restored blobs are in the data directory, and the first server may still run.
-        if named != self._place or elsewhere:
+            named, blobs = None, self._policy
+        # The first server may still run, and use the database and the store that it names.
+        if named != self._place or blobs.fallback or blobs.store != self._policy.store:
             path.rename(self._home.path / SET_ASIDE)
             self._set_aside = True
 

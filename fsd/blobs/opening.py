@@ -16,7 +16,7 @@ from fsd.blobs.s3 import S3Blobs
 from fsd.blobs.s3_errors import S3ObjectError, code_of
 from fsd.blobs.two_stores import TwoStores
 from fsd.policies import LOCAL_BLOBS, BlobPolicy
-from fsproto.errors import BadSettingError
+from fsproto.errors import BadSettingError, ConflictError
 
 MARKER = "fsd.server"
 """The object that says which server uses a prefix."""
@@ -76,6 +76,25 @@ def check_store(store: BlobStore, server: str) -> None:
         _check_versions(store)
         _check_lock(store)
         _check_marker(store, server)
+
+
+def check_unused(store: BlobStore) -> None:
+    """Check that an object store can be used and has nothing under its prefix.
+
+    `BadSettingError` if it cannot be used, `ConflictError` if it has something.
+    """
+    if not isinstance(store, S3Blobs):
+        return
+    with _setting(store):
+        found = store.client.list_objects_v2(Bucket=store.bucket, Prefix=store.prefix, MaxKeys=1)
+        _check_versions(store)
+        _check_lock(store)
+    if found.get("Contents"):
+        where = f"s3://{store.bucket}/{store.prefix}"
+        raise ConflictError(
+            f"There are objects in {where} already; nothing was changed.",
+            hint="Name another prefix in blobs.store.",
+        )
 
 
 def _check_versions(store: S3Blobs) -> None:

@@ -63,7 +63,7 @@ def _client(policy: BlobPolicy) -> object:
 def object_store(folder: Path) -> Iterator[ObjectStore]:
     """Run an object store; skip the test if this machine has none."""
     pytest.importorskip("boto3", reason="The extra s3 is not installed: pip install boto3")
-    weed = _weed()
+    program = weed()
     s3, *others = _free_ports(10)
     names = ["master.port", "volume.port", "filer.port", "admin.port"]
     names += [f"{name}.grpc" for name in (*names, "s3.port")]
@@ -74,7 +74,7 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
     with (folder / "weed.log").open("wb") as log:
         process = subprocess.Popen(
             [
-                *(weed, "mini", f"-dir={folder}", f"-bucket={BUCKET}"),
+                *(program, "mini", f"-dir={folder}", f"-bucket={BUCKET}"),
                 *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}", *ports, *flags),
             ],
             env={**os.environ, **KEY},
@@ -90,7 +90,8 @@ def object_store(folder: Path) -> Iterator[ObjectStore]:
         process.wait()
 
 
-def _weed() -> str:
+def weed() -> str:
+    """Return the program of the store; skip the test if there is none."""
     place = os.environ.get("FS_TEST_WEED") or ROOT / ".venv-weed" / "bin" / "weed"
     found = shutil.which(place)
     if found is None:
