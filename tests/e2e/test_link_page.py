@@ -13,7 +13,7 @@ import pytest
 
 from fsd.web_page import made_page
 from fsproto.link import parse_address
-from fsproto.links import secret
+from fsproto.links import url_secret
 from tests.attacks.test_hostile_links import LARGE, LIES, OTHER, SMALL, Made, Server
 from tests.e2e.test_client_links import link, put
 from tests.support.browser import ELSEWHERE, Page
@@ -65,7 +65,7 @@ def test_a_folder_is_saved_as_an_archive_or_file_by_file(client: Client, page: P
 
 def test_a_password_is_asked_for(client: Client, page: Page, monkeypatch):
     for name, value in (("_PASSES", 3), ("_LANES", 4), ("_MEMORY_KIB", 64 * 1024)):
-        monkeypatch.setattr(secret, name, value)  # the page derives keys at full cost
+        monkeypatch.setattr(url_secret, name, value)  # the page derives keys at full cost
     put(client, {"notes.txt": b"secret notes"})
     monkeypatch.setattr("fsclient.app.App.link_password", lambda *_, **__: "thé wörd")
     page.open(link(client, f"{client.room}/notes.txt", "--password"))

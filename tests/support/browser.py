@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -74,6 +75,25 @@ class Page:
         field.clear()
         field.send_keys(text)
         self.press()
+
+    def choose(self, *paths: Path) -> None:
+        """Choose files to send."""
+        self._driver.find_element("id", "files").send_keys("\n".join(map(str, paths)))
+
+    def fill(self, name: str, text: str) -> None:
+        """Fill in one of several fields."""
+        self._driver.find_element("id", name).send_keys(text)
+
+    def press_send(self) -> None:
+        """Press the button that sends what was chosen."""
+        self._driver.find_element("id", "send").click()
+
+    def wait_until(self, holds: Callable[[], bool]) -> None:
+        """Wait for something outside the page."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
 
     def press(self, number: int = 0) -> None:
         """Press one of the buttons that are shown."""

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -89,12 +90,13 @@ def _page() -> str:
         "node:fs": f"{browser}/node-io.js",
         "node:crypto": f"{browser}/node-io.js",
     }
-    imports = "".join(f'import "/{path.relative_to(ROOT).as_posix()}";\n' for path in FOR_BROWSERS)
+    tests = [f"/{path.relative_to(ROOT).as_posix()}" for path in FOR_BROWSERS]
     return (
         "<!doctype html><title>tests</title><link rel=icon href=data:,>"
         f'<script type="importmap">{json.dumps({"imports": modules})}</script>'
-        f'<script type="module">{imports}import {{ run }} from "{modules["node:test"]}";\n'
-        "globalThis.results = run();</script>"
+        f'<script type="module">import {{ run }} from "{modules["node:test"]}";\n'
+        f"for (const path of {json.dumps(tests)}) await import(path);\n"
+        "globalThis.results = await run();</script>"
     )
 
 
@@ -108,19 +110,17 @@ def sources() -> Iterator[str]:
         thread.join()
 
 
-RESULTS = """
-const done = arguments[0];
-addEventListener("error", (event) => done([{ name: "load", error: event.message }]));
-const wait = () => (globalThis.results ? results.then(done) : setTimeout(wait, 50));
-wait();
-"""
+PATIENCE_S = 280.0
 
 
 def test_the_library_passes_the_vectors_and_its_tests_in_chromium(
     chromium: WebDriver, sources: str
 ):
-    chromium.set_script_timeout(240)
-    chromium.get(sources)
-    results = chromium.execute_async_script(RESULTS)
+    chromium.get("about:blank")
+    chromium.execute_script("location = arguments[0]", sources)
+    deadline = time.monotonic() + PATIENCE_S
+    while (results := chromium.execute_script("return globalThis.results ?? null")) is None:
+        assert time.monotonic() < deadline, chromium.get_log("browser")
+        time.sleep(0.2)
     assert [one for one in results if one["error"] is not None] == []
     assert len(results) > LEAST

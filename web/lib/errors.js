@@ -16,19 +16,29 @@ export class SealedError extends Error {
   }
 }
 
+/**
+ * Why the server gave no answer that helps. closed: the link opens nothing (any more), or the password is wrong; busy:
+ * too many connections or uploads; lost: no answer, or half of one; refused: any other status; the others are those of
+ * uploads (docs/protocol.md, section 13).
+ * @typedef {"closed" | "busy" | "lost" | "refused" | "full" | "tooLarge" | "noRoom" | "taken" | "order" | "notWhole"} Reason
+ */
+
 /** The server gave no answer that helps. */
 export class ServerError extends Error {
   /**
-   * @param {"closed" | "busy" | "lost" | "refused"} reason closed: the link opens nothing (any more), or the password
-   *   is wrong; busy: too many connections; lost: no answer, or half of one; refused: any other status
+   * @param {Reason} reason
    * @param {string} sentence for people
    */
   constructor(reason, sentence) {
     super(sentence);
     this.name = "ServerError";
+    /** @type {Reason} */
     this.reason = reason;
   }
 }
+
+/** A file on this machine changed while it was read, or cannot be read. */
+export class SourceError extends Error {}
 
 /** @param {string} sentence */
 export function damaged(sentence) {

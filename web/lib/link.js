@@ -3,38 +3,25 @@
  * description of what the link opens.
  */
 
-import { argon2idAsync } from "../vendor/noble-hashes/argon2.js";
-import { concat, encode, equal, fromBase64url } from "./bytes.js";
-import { Aead, expand, hkdf } from "./crypto.js";
-import { damaged, SealedError, unreadable } from "./errors.js";
+import { concat, encode, fromBase64url } from "./bytes.js";
+import { SealedError, unreadable } from "./errors.js";
 import { checkName } from "./names.js";
 import { bin, INT, list, TEXT, UINT, unpack } from "./packing.js";
+import { openDescriptionOf, require, SECRET_SIZE, urlKeys } from "./secret.js";
 
 /** @import { Bytes } from "./bytes.js" */
+/** @import { UrlKeys } from "./secret.js" */
 
 export const FILE = 1;
 export const FOLDER = 2;
 
-const SECRET_SIZE = 32;
 const MAX_SEALED = 1 << 23;
 const MAX_FILES = 32_768;
 const MAX_NOTE = 1000;
-const MAX_PASSWORD = 1024;
 const MAX_PARTS = 128;
-const PADDED_TO = 128;
-const NONCE = new Uint8Array(12); // a key seals one description, once
-const NO_BYTES = new Uint8Array(0);
 const DESCRIPTION = [
   INT, INT, TEXT, TEXT, list([TEXT, UINT, INT, INT, bin(16), UINT, bin(32), bin(32), bin(32)]), list(TEXT),
 ];
-
-/**
- * @typedef {object} LinkKeys
- * @property {Bytes} link 16 bytes: the id by which the server knows the link
- * @property {Bytes} shown 48 bytes: what the receiver sends to show that they have the URL and the password
- * @property {Bytes} key 32 bytes that open the description
- * @property {Bytes} commitment 32 bytes that commit to the key
- */
 
 /**
  * @typedef {object} LinkedFile
@@ -67,69 +54,24 @@ export function secretIn(fragment) {
   return secret?.length === SECRET_SIZE ? secret : null;
 }
 
-/** @param {Bytes} secret */
-export function hasPassword(secret) {
-  return secret[0] >= 0x80;
-}
-
-/**
- * @param {string} typed
- * @returns {Bytes | null} the password as it is used; null if no link can have it
- */
-export function cleanPassword(typed) {
-  const cleaned = encode(typed.normalize("NFC").replace(/^[ \t\n\r]+|[ \t\n\r]+$/g, ""));
-  return cleaned.length >= 1 && cleaned.length <= MAX_PASSWORD ? cleaned : null;
-}
-
 /**
  * Derive the keys of a link. With a password this takes seconds and 64 MiB of memory.
  * @param {Bytes} secret
  * @param {Bytes} [password] from `cleanPassword`, if the link has one
- * @returns {Promise<LinkKeys>}
  */
-export async function linkKeys(secret, password = NO_BYTES) {
-  const base = hasPassword(secret) ? await stretched(secret, password) : secret;
-  const [link, access, proof, both] = await Promise.all([
-    expand(secret, encode("fs/2 public link id"), 16),
-    expand(secret, encode("fs/2 public link access"), 16),
-    expand(base, encode("fs/2 public link proof"), 32),
-    expand(base, encode("fs/2 public link key"), 64),
-  ]);
-  return { link, shown: concat(access, proof), key: both.subarray(0, 32), commitment: both.subarray(32) };
+export function linkKeys(secret, password) {
+  return urlKeys("public link", secret, password);
 }
 
 /**
- * @param {Bytes} secret
- * @param {Bytes} password
- */
-async function stretched(secret, password) {
-  const salt = await expand(secret, encode("fs/2 public link salt"), 16);
-  const slow = await argon2idAsync(password, salt, { t: 3, p: 4, m: 65_536, dkLen: 32, version: 0x13 });
-  return hkdf(concat(secret, new Uint8Array(slow)), NO_BYTES, encode("fs/2 public link password"));
-}
-
-/**
- * @param {LinkKeys} keys
+ * @param {UrlKeys} keys
  * @param {Bytes} sealed what the server sent
  * @returns {Promise<Description>} SealedError if it is not the description of this link
  */
 export async function openDescription(keys, sealed) {
   if (sealed.length > MAX_SEALED) throw unreadable("The server sent a description of the link that is too long.");
-  const aead = await Aead.create(keys.key);
-  const ad = concat(encode("fs/2 public link description"), keys.link);
-  const filled = equal(sealed.subarray(0, 32), keys.commitment) ? await aead.open(NONCE, sealed.subarray(32), ad) : null;
-  if (filled === null) throw damaged("The server sent something else than what this link was made for.");
-  return checked(unpack(packedIn(filled), DESCRIPTION));
-}
-
-/** @param {Bytes} filled */
-function packedIn(filled) {
-  const length = filled.length < 4 ? -1 : new DataView(filled.buffer, filled.byteOffset).getUint32(0);
-  const total = Math.ceil((4 + length) / PADDED_TO) * PADDED_TO;
-  if (length < 0 || filled.length !== total || filled.subarray(4 + length).some((byte) => byte !== 0)) {
-    throw unreadable("The description of the link has a wrong padding.");
-  }
-  return filled.subarray(4, 4 + length);
+  const ad = concat(encode("fs/2 public link description"), keys.id);
+  return checked(unpack(await openDescriptionOf(keys, sealed, ad, 4), DESCRIPTION));
 }
 
 /**
@@ -202,12 +144,3 @@ function isBefore(one, other) {
   for (let i = 0; i < length; i++) if (one[i] !== other[i]) return one[i] < other[i];
   return one.length < other.length;
 }
-
-/**
- * @param {unknown} isSo
- * @param {string} otherwise
- */
-function require(isSo, otherwise) {
-  if (!isSo) throw unreadable(otherwise);
-}
-

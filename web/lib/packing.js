@@ -4,6 +4,7 @@
  * A shape says what is expected: `[INT, bin(32), list(TEXT)]`. A reader refuses everything else.
  */
 
+import { concat, encode } from "./bytes.js";
 import { unreadable } from "./errors.js";
 
 /** @import { Bytes } from "./bytes.js" */
@@ -191,4 +192,51 @@ function lengthAfter(reader, head, heads, least) {
   if (which < 0) throw unreadable("A packed value has another type where text, bytes or a list must be.");
   const floors = [least, heads[0] < 0 ? least : 0x100n, 0x10000n];
   return Number(reader.unsigned(1 << which, floors[which]));
+}
+
+/** @typedef {null | boolean | number | bigint | string | Bytes | Packable[]} Packable */
+
+/**
+ * @param {Packable} value numbers are integers
+ * @returns {Bytes}
+ */
+export function pack(value) {
+  if (value === null) return Uint8Array.of(0xc0);
+  if (typeof value === "boolean") return Uint8Array.of(value ? 0xc3 : 0xc2);
+  if (typeof value === "number" || typeof value === "bigint") return packedInteger(BigInt(value));
+  if (typeof value === "string") {
+    const bytes = encode(value);
+    return concat(bytes.length < 32 ? Uint8Array.of(0xa0 | bytes.length) : head([0xd9, 0xda, 0xdb], bytes.length), bytes);
+  }
+  if (value instanceof Uint8Array) return concat(head([0xc4, 0xc5, 0xc6], value.length), value);
+  const before = value.length < 16 ? Uint8Array.of(0x90 | value.length) : head([-1, 0xdc, 0xdd], value.length);
+  return concat(before, ...value.map(pack));
+}
+
+/** @param {bigint} value of at most 64 bits */
+function packedInteger(value) {
+  if (value >= -0x20n && value < 0x80n) return Uint8Array.of(Number(value) & 0xff);
+  const bits = value < 0n ? -value - 1n : value >> 1n; // as many as a number with a sign needs, less the sign
+  const size = [1, 2, 4, 8].find((bytes) => bits >> BigInt(8 * bytes - 1) === 0n);
+  if (size === undefined) throw new RangeError("an integer has more than 64 bits");
+  return concat(Uint8Array.of((value < 0n ? 0xd0 : 0xcc) + Math.log2(size)), bigEndian(value, size));
+}
+
+/**
+ * @param {number[]} heads those before a length of 1, 2 and 4 bytes; -1 if there is none
+ * @param {number} length
+ */
+function head(heads, length) {
+  const which = length < 0x100 && heads[0] >= 0 ? 0 : length < 0x10000 ? 1 : 2;
+  return concat(Uint8Array.of(heads[which]), bigEndian(BigInt(length), 1 << which));
+}
+
+/**
+ * @param {bigint} value
+ * @param {number} size in bytes
+ */
+function bigEndian(value, size) {
+  const out = new Uint8Array(8);
+  new DataView(out.buffer).setBigInt64(0, BigInt.asIntN(64, value));
+  return out.subarray(8 - size);
 }

@@ -9,14 +9,14 @@ const SECRET = "Pm06wBGfI5fjcyWb-_k7F9AqsL0_z-bCPMIsvF7X81A";
 
 test("URLs of links, as programs pass them on", () => {
   const link = `https://files.example.org/l#${SECRET}`;
-  const found = { base: "https://files.example.org", fragment: SECRET };
+  const found = { base: "https://files.example.org", page: "l", fragment: SECRET };
   const same = [
     link, ` <${link}> `, `"${link}"`, link.replace("#", "\n#"), encodeURIComponent(link),
     encodeURIComponent(encodeURIComponent(link)), link.replace("#", "?utm_source=mail&x=1#"), link.replace("/l#", "/l/#"),
     `https://check.example.com/?url=${encodeURIComponent(link)}`, `${link}.`, `${link})`,
   ];
   for (const text of same) assert.deepEqual(linkIn(text), found, text);
-  assert.deepEqual(linkIn(`http://127.0.0.1:8080/a/b/l#${SECRET}`), { base: "http://127.0.0.1:8080/a/b", fragment: SECRET });
+  assert.deepEqual(linkIn(`http://127.0.0.1:8080/a/b/l#${SECRET}`), { base: "http://127.0.0.1:8080/a/b", page: "l", fragment: SECRET });
   assert.equal(linkIn("https://files.example.org/l")?.fragment, "");
   assert.equal(linkIn(link.slice(0, -5))?.fragment.length, SECRET.length - 5);
   for (const text of ["", "files.example.org/l#x", "https://files.example.org/", "https://x/%zz", "ftp://x/l#y", "javascript:alert(1)/l#x"]) {
