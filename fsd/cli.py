@@ -24,7 +24,7 @@ from fsproto import __version__
 
 if TYPE_CHECKING:
     from fsd.home.home import Home
-    from fsd.server import Listeners
+    from fsd.listeners import Listeners
     from fsd.settings.load import Loaded, Wanted
 
 log = logging.getLogger(__name__)
@@ -48,6 +48,11 @@ log = logging.getLogger(__name__)
     "--metrics-listen",
     metavar="HOST:PORT",
     help="Loopback address for /metrics (Prometheus) and /healthz.  [default: neither]",
+)
+@click.option(
+    "--health-listen",
+    metavar="HOST:PORT",
+    help="Address of /healthz alone, for load balancers.  [default: none]",
 )
 @click.option(
     "--ssh-listen",
@@ -74,6 +79,7 @@ def command(
     database: str | None,
     log_format: str | None,
     metrics_listen: str | None,
+    health_listen: str | None,
     ssh_listen: str | None,
     web_listen: str | None,
     settings: tuple[str, ...],
@@ -110,6 +116,7 @@ def command(
             "database": database,
             "log_format": log_format,
             "metrics_listen": metrics_listen,
+            "health_listen": health_listen,
             "ssh.listen": ssh_listen,
             "web.listen": web_listen,
         },

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Sequence
@@ -54,8 +53,8 @@ log = logging.getLogger(__name__)
 class Parts:
     """The services and listeners of one running server."""
 
-    def __init__(self, settings: Settings, database: Database, stop: asyncio.Event) -> None:
-        """Build all of them; `stop` is set when the server is stopping."""
+    def __init__(self, settings: Settings, database: Database) -> None:
+        """Build all of them."""
         self._settings = settings
         self._database = database
         self._blobs = open_store(settings.home.blobs, settings.blobs)
@@ -120,7 +119,7 @@ class Parts:
         )
         self._log = KeyLogWriter(settings.home.log_key(), now_ms=now_ms)
         self._log.catch_up(database)
-        self.watch = _watch(settings, database, stop)
+        self.watch = _watch(settings, database)
         keys = HostKeys(settings.home)
         self._people = LoggedIn(settings.person)
         dispatcher = self._dispatcher()
@@ -284,9 +283,9 @@ def _nothing(*_: object) -> None:
     """Count nothing: metrics are not in use."""
 
 
-def _watch(settings: Settings, database: Database, stop: asyncio.Event) -> Metrics | None:
+def _watch(settings: Settings, database: Database) -> Metrics | None:
     if settings.metrics_listen is None:
         return None
     from fsd.metrics.metrics import Metrics
 
-    return Metrics(settings.home, database, stop.is_set)
+    return Metrics(settings.home, database)

@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING
 
 from fsd import logs
 from fsd.blobs.janitor import Janitor
 from fsd.cluster.registry import BEAT_S
 from fsd.factory import open_server
 from fsd.home.host_keys import HostKeys
-from fsd.home.ssh_host_keys import SshHostKey
+from fsd.listeners import Kind, Listeners, Sockets
 from fsd.malloc import return_freed_memory
 from fsd.parts import Parts
 from fsd.services.files.quotas import RENEW_S
@@ -31,6 +29,7 @@ from fsproto.errors import FsError, IntegrityError
 from fsproto.link import Address
 
 if TYPE_CHECKING:
+    from fsd.metrics.listener import Listener
     from fsd.settings.load import Loaded
     from fsd.settings.model import Settings
 
@@ -41,25 +40,6 @@ KEYS_EVERY_S = 2.0
 """So often a node looks whether another one has changed the keys of the server."""
 _COLLECT_AFTER = 10_000
 """New objects before Python's garbage collector looks for reference cycles."""
-
-
-class ListenError(FsError):
-    """The server cannot listen there."""
-
-    code = "listen"
-
-
-@dataclass(frozen=True)
-class Listeners:
-    """The addresses on which a server listens, and its host keys."""
-
-    address: Address
-    host_key: str
-    ssh: Address | None
-    """The address of the SSH listener; None if SSH access is off."""
-    web: Address | None
-    """The address of the web listener; None if it is off."""
-    ssh_keys: Sequence[SshHostKey]
 
 
 def serve(
@@ -98,7 +78,8 @@ class _Server:
         self._database = database
         self._again = again
         self._stop = asyncio.Event()
-        self._parts = Parts(settings, database, self._stop)
+        self._parts = Parts(settings, database)
+        self._monitoring: list[Listener] = []
 
     async def run(self, ready: Callable[[Listeners], None]) -> None:
         """Serve until a signal stops the server."""
@@ -108,26 +89,27 @@ class _Server:
         await asyncio.to_thread(parts.node.free_dead)
         await asyncio.to_thread(janitor.tidy)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
-        bound = await _opened(parts.door, settings.listen, "--listen")
-        bound_ssh = bound_web = None
-        if parts.ssh is not None and settings.ssh_listen is not None:
-            bound_ssh = await _opened(parts.ssh, settings.ssh_listen, "--ssh-listen", " for SSH")
-        if parts.web is not None and settings.web_listen is not None:
-            bound_web = await _opened(parts.web, settings.web_listen, "--web-listen", " for HTTP")
-        await self._open_watch()
+        sockets = Sockets.bound(settings)
+        as_node = await self._joined(sockets.native)
+        await self._open(sockets)
+        if (metrics := sockets.address(Kind.METRICS)) is not None:
+            log.info("metrics on http://%s/metrics", metrics)
+        if (health := sockets.address(Kind.HEALTH)) is not None:
+            log.info("health on http://%s/healthz", health)
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.start)
-        as_node = await self._joined(bound)
         tidying = asyncio.create_task(_tidy(janitor))
         renewing = asyncio.create_task(_now_and_then(parts.extend, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
+        bound_ssh = sockets.address(Kind.SSH)
         over_ssh = None if bound_ssh is None else str(bound_ssh)
-        settings.home.note_run(str(bound), url if settings.database else None, over_ssh)
+        settings.home.note_run(str(sockets.native), url if settings.database else None, over_ssh)
         if hasattr(signal, "SIGHUP"):
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(parts.door.host_key.public)
         _collect_seldom()
-        ready(Listeners(bound, host_key, bound_ssh, bound_web, parts.ssh_keys))
+        bound_web = sockets.address(Kind.WEB)
+        ready(Listeners(sockets.native, host_key, bound_ssh, bound_web, parts.ssh_keys))
         notify(READY)
         log.info("ready")
         await self._stop.wait()
@@ -149,8 +131,8 @@ class _Server:
             await asyncio.to_thread(parts.hooks.close)
         if parts.ssh is not None:
             await parts.ssh.close()
-        if parts.watch is not None:
-            await parts.watch.close()
+        for listener in self._monitoring:
+            await listener.close()
         log.info("stopped")
 
     async def _joined(self, bound: Address) -> list[asyncio.Task[None]]:
@@ -173,19 +155,30 @@ class _Server:
 
         await _now_and_then(take_keys, KEYS_EVERY_S)
 
-    async def _open_watch(self) -> None:
-        parts = self._parts
-        where = self._settings.metrics_listen
-        if where is None or parts.watch is None:
-            return
-        try:
-            bound = await parts.watch.open(where, parts.door, parts.ssh)
-        except OSError as error:
-            raise ListenError(
-                f"Cannot serve metrics on {where}: {_reason(error)}.",
-                hint="Give another address with --metrics-listen.",
-            ) from None
-        log.info("metrics on http://%s/metrics", bound)
+    async def _open(self, sockets: Sockets) -> None:
+        """Accept on all sockets; the ones for monitoring last."""
+        parts, of = self._parts, sockets.of
+        parts.door.open_on(of[Kind.NATIVE])
+        if parts.ssh is not None:
+            await parts.ssh.open_on(of[Kind.SSH])
+        if parts.web is not None:
+            await parts.web.open_on(of[Kind.WEB])
+        if Kind.METRICS in of or Kind.HEALTH in of:
+            await self._open_monitoring(of)
+
+    async def _open_monitoring(self, of: dict[Kind, list[socket.socket]]) -> None:
+        from fsd.metrics.health import Health
+        from fsd.metrics.listener import HEALTH, METRICS, Listener, health_page
+
+        page = health_page(Health(self._database, self._stop.is_set).wrong)
+        watch = self._parts.watch
+        if watch is not None:
+            watch.measure(self._parts.door, self._parts.ssh)
+            self._monitoring.append(Listener({METRICS: watch.page, HEALTH: page}))
+            await self._monitoring[-1].open_on(of[Kind.METRICS])
+        if Kind.HEALTH in of:
+            self._monitoring.append(Listener({HEALTH: page}, any_host=True))
+            await self._monitoring[-1].open_on(of[Kind.HEALTH])
 
     def _reload(self) -> None:
         """Reload, and notify systemd."""
@@ -222,13 +215,6 @@ def _collect_seldom() -> None:
     gc.set_threshold(_COLLECT_AFTER)
 
 
-def _reason(error: OSError) -> str:
-    """Return the reason of a listen error, without the address that asyncio adds."""
-    if error.errno is None or isinstance(error, socket.gaierror):
-        return error.strerror or str(error)
-    return os.strerror(error.errno)
-
-
 def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) -> None:
     loop = asyncio.get_running_loop()
     for number in numbers:
@@ -236,22 +222,6 @@ def _on_signals(numbers: tuple[signal.Signals, ...], act: Callable[[], None]) ->
             loop.add_signal_handler(number, act)
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
-
-
-class _Listener(Protocol):
-    async def open(self, host: str, port: int) -> tuple[str, int]:
-        """Start to accept; return the address, with the actual port if 0 was requested."""
-
-
-async def _opened(listener: _Listener, where: Address, option: str, what: str = "") -> Address:
-    """Open a listener; `ListenError` names the option that chooses another address."""
-    try:
-        return Address(*await listener.open(where.host, where.port))
-    except OSError as error:
-        raise ListenError(
-            f"Cannot listen{what} on {where}: {_reason(error)}.",
-            hint=f"Give another address with {option}; port 0 picks a free one.",
-        ) from None
 
 
 async def _tidy(janitor: Janitor) -> None:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, Info, Proce
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from fsd.store.models import Blob, Session, User
 from fsd.store.repos import cluster
@@ -143,13 +143,3 @@ class Gauges(Collector):
 
 def _gauge(name: str, what: str, value: float) -> Metric:
     return GaugeMetricFamily(name, what, value)
-
-
-def healthy(database: Database) -> str | None:
-    """Return what is wrong with the server, or None: the database must answer."""
-    try:
-        with database.read() as db:
-            db.execute(text("SELECT 1"))
-    except FsError as error:
-        return error.sentence
-    return None

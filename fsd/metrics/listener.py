@@ -1,7 +1,7 @@
-"""A small HTTP listener for `/metrics` and `/healthz`; on the loopback, without any login.
+"""A small HTTP listener for monitoring, without any login: a few pages, one request a connection.
 
-It answers one GET or HEAD and closes; h11 reads the request. A name that leads to the
-loopback is no way in for pages in a browser: the Host must be this machine.
+`/metrics` is served on the loopback only. A name that leads to the loopback is no way in for pages
+in a browser: there, the Host must be this machine. h11 reads the request.
 """
 
 from __future__ import annotations
@@ -9,48 +9,70 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 
 import h11
-
-from fsd.metrics.counters import CONTENT_TYPE
-from fsproto.link import Address
 
 log = logging.getLogger(__name__)
 
 _WITHIN_S = 5.0
 _LONGEST = 8192
 _AT_ONCE = 16
+_MOST = 64
+"""Connections; further ones are closed at once."""
 _OURS = ("localhost", "127.0.0.1", "[::1]")
-_TEXT = "text/plain; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
 
 Answer = tuple[int, str, bytes]
 """Status, content type, body."""
+Page = Callable[[], Awaitable[Answer]]
+METRICS, HEALTH = b"/metrics", b"/healthz"
+
+
+def health_page(wrong: Callable[[], Awaitable[str | None]]) -> Page:
+    """Return the page that says whether a server is healthy, given what is wrong with it."""
+
+    async def page() -> Answer:
+        found = await wrong()
+        return (200, TEXT, b"ok\n") if found is None else (503, TEXT, found.encode() + b"\n")
+
+    return page
 
 
 class Listener:
     """The HTTP listener for monitoring."""
 
-    def __init__(self, metrics: Callable[[], bytes], health: Callable[[], str | None]) -> None:
-        """Initialise with the functions for the metrics and for the health; both may block."""
-        self._metrics = metrics
-        self._health = health
-        self._server: asyncio.Server | None = None
+    def __init__(self, pages: Mapping[bytes, Page], *, any_host: bool = False) -> None:
+        """Take the pages by their path; with `any_host`, the Host of a request does not matter."""
+        self._pages = pages
+        self._any_host = any_host
+        self._servers: list[asyncio.Server] = []
         self._at_once = asyncio.Semaphore(_AT_ONCE)
+        self._open = 0
 
-    async def open(self, where: Address) -> Address:
-        """Start to listen; return the address, with the actual port if 0 was requested."""
-        self._server = await asyncio.start_server(
-            self._serve, where.host, where.port, limit=_LONGEST
-        )
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return Address(host, port)
+    async def open_on(self, listening: Sequence[socket.socket]) -> None:
+        """Start to answer on listening sockets."""
+        for sock in listening:
+            self._servers.append(
+                await asyncio.start_server(self._accepted, sock=sock, limit=_LONGEST)
+            )
 
     async def close(self) -> None:
         """Stop listening."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._open >= _MOST:
+            writer.close()
+            return
+        self._open += 1
+        try:
+            await self._serve(reader, writer)
+        finally:
+            self._open -= 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError, TimeoutError):
@@ -59,26 +81,24 @@ class Listener:
                 request = await _request(http, reader)
                 status, kind, body = await self._answer(request)
                 head_only = request is not None and request.method == b"HEAD"
-                if http.our_state is not h11.MUST_CLOSE:  # the client closed first
+                if http.our_state is h11.MUST_CLOSE or writer.is_closing():
+                    return  # the client closed first
+                with contextlib.suppress(RuntimeError):  # uvloop's word for it
                     writer.write(_response(http, status, kind, body, head_only=head_only))
                     await writer.drain()
 
     async def _answer(self, request: h11.Request | None) -> Answer:
         if request is None:
-            return 400, _TEXT, b"This is not HTTP.\n"
+            return 400, TEXT, b"This is not HTTP.\n"
         if request.method not in {b"GET", b"HEAD"}:
-            return 405, _TEXT, b"Only GET and HEAD.\n"
-        if not _is_ours([value for name, value in request.headers if name == b"host"]):
-            return 403, _TEXT, b"Only for this machine.\n"
-        match request.target.partition(b"?")[0]:
-            case b"/metrics":
-                return 200, CONTENT_TYPE, await asyncio.to_thread(self._metrics)
-            case b"/healthz":
-                wrong = await asyncio.to_thread(self._health)
-                if wrong is None:
-                    return 200, _TEXT, b"ok\n"
-                return 503, _TEXT, wrong.encode() + b"\n"
-        return 404, _TEXT, b"There are /metrics and /healthz.\n"
+            return 405, TEXT, b"Only GET and HEAD.\n"
+        hosts = [value for name, value in request.headers if name == b"host"]
+        if not self._any_host and not _is_ours(hosts):
+            return 403, TEXT, b"Only for this machine.\n"
+        page = self._pages.get(request.target.partition(b"?")[0])
+        if page is None:
+            return 404, TEXT, b"There is only " + b" and ".join(self._pages) + b".\n"
+        return await page()
 
 
 async def _request(http: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:

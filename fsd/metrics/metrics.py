@@ -1,13 +1,12 @@
-"""The parts of monitoring put together; imported only if monitoring is enabled."""
+"""The metrics of a server put together; imported only if metrics are enabled."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from typing import TYPE_CHECKING
 
-from fsd.metrics.counters import Counters, Gauges, GaugeSource, healthy
+from fsd.metrics.counters import CONTENT_TYPE, Counters, Gauges, GaugeSource
 from fsd.metrics.dispatch import CountingDispatcher
-from fsd.metrics.listener import Listener
 
 if TYPE_CHECKING:
     from fsd.home.home import Home
@@ -15,19 +14,16 @@ if TYPE_CHECKING:
     from fsd.net.server import NativeServer
     from fsd.net.ssh.server import SshServer
     from fsd.store.engine import Database
-    from fsproto.link import Address
 
 
 class Metrics:
-    """The metrics of one running server, and their listener."""
+    """The metrics of one running server."""
 
-    def __init__(self, home: Home, database: Database, stopping: Callable[[], bool]) -> None:
-        """Initialise with the measured parts, and a function that reports a stopping server."""
+    def __init__(self, home: Home, database: Database) -> None:
+        """Initialise with the measured parts."""
         self._home = home
         self._database = database
-        self._stopping = stopping
         self._numbers = Counters()
-        self._listener = Listener(self._numbers.page, self._wrong)
 
     def beside(self, dispatcher: Dispatcher) -> Dispatcher:
         """Return a dispatcher that counts the answers of the given one."""
@@ -56,8 +52,8 @@ class Metrics:
         self._numbers.web.labels(kind, str(status)).inc()
         self._numbers.web_sent.inc(size)
 
-    async def open(self, where: Address, door: NativeServer, ssh: SshServer | None) -> Address:
-        """Open the listener; return its address. `OSError` if it cannot listen there."""
+    def measure(self, door: NativeServer, ssh: SshServer | None) -> None:
+        """Add what is read at each request: the connections of the listeners, and the database."""
         watched = GaugeSource(
             self._home,
             self._database,
@@ -66,11 +62,7 @@ class Metrics:
             None if ssh is None else lambda: ssh.connections,
         )
         self._numbers.registry.register(Gauges(watched))
-        return await self._listener.open(where)
 
-    async def close(self) -> None:
-        """Close the listener."""
-        await self._listener.close()
-
-    def _wrong(self) -> str | None:
-        return "The server is stopping." if self._stopping() else healthy(self._database)
+    async def page(self) -> tuple[int, str, bytes]:
+        """Return the page: status, content type, body."""
+        return 200, CONTENT_TYPE, await asyncio.to_thread(self._numbers.page)

@@ -125,13 +125,17 @@ class NativeServer:
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Start to accept; return the address, with the actual port if 0 was requested."""
-        self._listening = listen(host, port)
+        self.open_on(listening := listen(host, port))
+        bound = listening[0].getsockname()
+        return bound[0], bound[1]
+
+    def open_on(self, listening: list[socket.socket]) -> None:
+        """Start to accept on listening sockets, which other processes may share."""
+        self._listening = listening
         self._accepting = [
             asyncio.create_task(accept(sock, self._balancers.let_in, self._reserve, self.make_room))
             for sock in self._listening
         ]
-        bound = self._listening[0].getsockname()
-        return bound[0], bound[1]
 
     async def close(self) -> None:
         """Stop accepting, wait for requests in progress, then close."""

@@ -36,6 +36,8 @@ class Settings:
     log_level: str = "info"
     metrics_listen: Address | None = None
     """The address that serves metrics and health; None: off."""
+    health_listen: Address | None = None
+    """The address that serves health alone, to other machines too; None: off."""
     ssh_listen: Address | None = None
     """Where clients of SSH are accepted; None: nowhere."""
     ssh: SshPolicy = field(default_factory=SshPolicy)

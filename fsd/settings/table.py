@@ -72,6 +72,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("log_format", "log_format", OneOf(("text", "json")), "Format of the log on stderr.", reloads=True),
     Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "Lowest level that is logged; `debug` logs a line for every request.", reloads=True),
     Setting("metrics_listen", "metrics_listen", Listening(loopback=True, optional=True), "Address for `/metrics` (Prometheus) and `/healthz`, without a login. Empty: off."),
+    Setting("health_listen", "health_listen", Listening(optional=True), "Address for `/healthz` alone, without a login, for load balancers: status 200, or 503 while fsd stops or its database does not answer. Empty: off."),
     Setting("drop_box", "drops.box", Switch(), "Whether people without `fsclient` can upload drops. The server sees the plaintext during the upload, and seals it to the recipient's keys."),
 
     Setting("login.session", "logins.session_ms", Time(60, 90 * 86400, _MS), "How long a session lasts. After that, the user needs a new one-time password.", reloads=True),

@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import socket
+import struct
 import time
 
 import paramiko
@@ -140,9 +141,8 @@ def test_a_database_that_does_not_answer_is_ill_health(tmp_path, postgres):
             connection.execute(
                 b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
             )
-        status, told = ask(where, "/healthz")
-        assert status == 503
-        assert "database" in told
+        until(lambda: ask(where, "/healthz")[0] == 503, "the database is missed")
+        assert "database" in ask(where, "/healthz")[1]
         assert ask(where, "/metrics")[0] == 200
 
 
@@ -222,3 +222,61 @@ def test_all_lines_of_a_connection_and_a_request_are_found(watched, tmp_path):
     ids = {line["connection"] for line in lines if "connection" in line}
     assert len(ids) >= 2
     assert "file" not in [word for line in lines for word in str(line.get("event")).split()]
+
+
+def health_listener(server: RunningServer) -> Address:
+    match = re.search(r"health on http://(\S+)/healthz", server.log)
+    assert match, server.log
+    return parse_address(match[1])
+
+
+def test_a_balancer_elsewhere_may_ask_for_health_and_for_nothing_else(tmp_path):
+    options = ("--health-listen", "127.0.0.1:0")
+    with RunningServer.start(tmp_path / "home", *options) as server:
+        where = health_listener(server)
+        for host in (None, "fs.example.org", "192.0.2.1:9465"):
+            assert ask(where, "/healthz", host=host) == (200, "ok\n")
+        assert ask(where, "/metrics")[0] == 404
+        with socket.create_connection((where.host, where.port), 10) as bare:
+            bare.sendall(b"OPTIONS /healthz HTTP/1.0\r\n\r\n")
+            assert bare.recv(100).startswith(b"HTTP/1.1 405")
+        with socket.create_connection((where.host, where.port), 10) as bare:
+            bare.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")  # as HAProxy asks
+            assert bare.recv(100).startswith(b"HTTP/1.1 200")
+        hang_up(where)
+        assert ask(where, "/healthz") == (200, "ok\n")
+        logged = server.log
+    assert "Traceback" not in logged
+    assert "error" not in logged.lower(), logged
+
+
+def hang_up(where: Address) -> None:
+    """Ask in several ways, and leave with a reset before the answer."""
+    for said in (b"", b"GET /healthz HTTP/1.0\r\n", b"GET /healthz HTTP/1.0\r\n\r\n"):
+        for _ in range(10):
+            with socket.create_connection((where.host, where.port), 10) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                sock.sendall(said)
+
+
+def test_a_server_that_stops_is_unhealthy_until_it_ends(tmp_path):
+    options = ("--health-listen", "127.0.0.1:0", "--set", "door.drain=30")
+    with RunningServer.start(tmp_path / "home", *options) as server:
+        where = health_listener(server)
+        alice = Client(server, "alice", tmp_path / "alice").enrol()
+        writer = alice.start("put", "-", "large", piped=True)
+        with writer:
+            assert writer.stdin is not None
+            writer.stdin.write(b"x" * 12_000_000)
+            writer.stdin.flush()
+            until(lambda: staged(server), "an upload is in progress")
+            server.process.terminate()
+            until(lambda: "stopping" in server.log, "the server is stopping")
+            status, told = ask(where, "/healthz")
+            assert status == 503
+            assert "stopping" in told
+            writer.kill()
+
+
+def staged(server: RunningServer) -> bool:
+    return any(one.is_file() for one in (server.home / "blobs").rglob("*"))

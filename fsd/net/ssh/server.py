@@ -24,7 +24,7 @@ from fsd.home.ssh_host_keys import SshHostKey
 from fsd.net.balancers import Balancers
 from fsd.net.descriptors import Reserve
 from fsd.net.limits import HandshakeLimiter, Unauthenticated
-from fsd.net.listen import accept, listen
+from fsd.net.listen import accept
 from fsd.net.server import NativeServer
 from fsd.net.ssh.connection import Entry, SshConnection, SshServices
 from fsd.net.ssh.windows import Windows
@@ -119,18 +119,16 @@ class SshServer:
         """The number of open connections."""
         return len(self._guests)
 
-    async def open(self, host: str, port: int) -> tuple[str, int]:
-        """Start accepting; return the address, with the port that was chosen for port 0."""
+    async def open_on(self, listening: list[socket.socket]) -> None:
+        """Start accepting on listening sockets, which other processes may share."""
         self._loop = asyncio.get_running_loop()
-        self._listening = listen(host, port)
+        self._listening = listening
         let_in = self._balancers.let_in
         self._tasks = [
             asyncio.create_task(accept(sock, let_in, self._reserve, self._make_room))
             for sock in self._listening
         ]
         self._tasks.append(asyncio.create_task(self._look_after()))
-        bound = self._listening[0].getsockname()
-        return bound[0], bound[1]
 
     async def stop_accepting(self) -> None:
         """Stop accepting, and close unauthenticated connections."""

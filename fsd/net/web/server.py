@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import h11
 
 from fsd.auth.throttle import network_of
 from fsd.blobs.base import BlobReader
 from fsd.net.limits import Unauthenticated
+from fsd.net.listen import listen
 from fsd.net.timing import until_answer
 from fsd.net.web.exchange import HTML, OCTETS, SHARED, TAKES, TEXT, BadRequest, HttpExchange
 from fsd.net.web.requests import Ask, Kind, client_address, read_request
@@ -67,7 +69,7 @@ class WebServer:
         self._page = made_page()
         self._pool = started_pool(_THREADS, "fsd-web")
         self._uploads = UploadAnswers(uploaders, self._pool)
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._open: Unauthenticated[asyncio.Task[None]] = Unauthenticated(
             most=policy.connections, most_of_one=policy.connections_of_one
         )
@@ -75,21 +77,27 @@ class WebServer:
 
     async def open(self, host: str, port: int) -> tuple[str, int]:
         """Start to accept; return the address, with the actual port if 0 was requested."""
-        self._server = await asyncio.start_server(
-            self._accept,
-            host,
-            port,
-            limit=64 * 1024,
-            ssl=self._tls,
-            ssl_handshake_timeout=self._policy.request_s if self._tls else None,
-        )
-        bound = self._server.sockets[0].getsockname()
+        await self.open_on(listening := listen(host, port))
+        bound = listening[0].getsockname()
         return bound[0], bound[1]
+
+    async def open_on(self, listening: Sequence[socket.socket]) -> None:
+        """Start to accept on listening sockets, which other processes may share."""
+        for sock in listening:
+            self._servers.append(
+                await asyncio.start_server(
+                    self._accept,
+                    sock=sock,
+                    limit=64 * 1024,
+                    ssl=self._tls,
+                    ssl_handshake_timeout=self._policy.request_s if self._tls else None,
+                )
+            )
 
     async def close(self) -> None:
         """Stop accepting, and end all connections."""
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
