@@ -32,6 +32,7 @@ from fsd.net.waiting import FREE, WaitingFrame
 from fsd.net.watching import FolderWatches
 from fsd.principal import Principal
 from fsd.services.files.changes import Look
+from fsd.store.engine import DatabaseAwayError
 from fsd.workers import run_in
 from fskit.os_errors import lacks_memory
 from fsproto.errors import (
@@ -145,6 +146,10 @@ class ClientConnection:
             log.debug("connection ended", extra=where)
         except LoginRefused:
             pass  # logged where it was decided
+        except DatabaseAwayError:
+            # The client cannot know either whether a commit took place: it connects again, looks,
+            # and goes on, maybe at another node.
+            log.warning("connection closed: the database cannot be reached", extra=where)
         except UnreadableRequest as reason:
             log.warning("connection dropped: %s", reason, extra=where)
         except FsError as error:
@@ -281,8 +286,8 @@ class ClientConnection:
             else:
                 async with self._person.request():
                     await self._request(who, event)
-        except (ConnectionLost, ConnectionError, TimeoutError):
-            raise  # the client is gone
+        except (ConnectionLost, ConnectionError, TimeoutError, DatabaseAwayError):
+            raise  # the client is gone, or has to connect again
         except FsError as error:
             await self._say(event.request, failure(error))
         except MemoryError:

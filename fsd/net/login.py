@@ -18,6 +18,7 @@ from fsd.net.used_code import UsedCode
 from fsd.principal import Principal
 from fsd.services.login.attempts import KeysReplaced
 from fsd.services.login.codes import CodeUsed
+from fsd.store.engine import DatabaseAwayError
 from fsd.workers import run_in
 from fsproto.errors import (
     BehindError,
@@ -145,6 +146,8 @@ class ConnectionLogin:
         try:
             async with contextlib.nullcontext() if by_ticket else turn:
                 return await self._in_thread(log_in, self._connection.channel_id, self._address)
+        except DatabaseAwayError:
+            raise  # the client connects again
         except FsError as error:
             # One answer at one time, whatever is wrong; only holders of the keys hear more.
             theirs = isinstance(error, LoginRefused | SecurityError | UsageError)

@@ -8,6 +8,7 @@ from functools import partial
 
 from fsd.net.dispatch import BlobUpload, Dispatcher
 from fsd.principal import Principal
+from fsd.store.engine import DatabaseAwayError
 from fsproto.errors import FsError, RemoteProtocolError
 from fsproto.limits import MAX_UPLOADS
 from fsproto.messages import Message, files
@@ -47,6 +48,8 @@ class Uploads:
             return None  # its failure was sent; segments already on their way are dropped
         try:
             upload.add(data.index, data.payload)
+        except DatabaseAwayError:
+            raise  # the connection ends, and the upload can be resumed
         except FsError as error:
             upload.fail()
             return error

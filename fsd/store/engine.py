@@ -5,13 +5,20 @@ from __future__ import annotations
 import errno
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    DisconnectionError,
+    NoSuchModuleError,
+    SQLAlchemyError,
+)
 from sqlalchemy.orm import Session
 
 from fskit.sqlite import use_wal
@@ -27,8 +34,14 @@ _CHECKPOINT = "wal_autocheckpoint=8000"
 """Pages, 32 MB: SQLite's own 1,000 would copy and sync the same pages at every larger commit."""
 
 _BEFORE_COMMIT = "before commit"
+_CHANGED = "changed"
+_UNUSED = "unused since"
 _BUSY = "busy timeout"
 
+_AWAY = ("08", "57P01", "57P02", "57P03")
+"""SQLSTATE of a lost connection, and of a PostgreSQL that stops, has crashed, or starts."""
+_UNUSED_S = 5.0
+"""A pooled connection that was unused for so long is tried before it is used."""
 _DAMAGED = "The database is damaged.", "Mend it, or restore a backup of the whole home."
 _NO_LOCKS = (
     "The database is on a file system that cannot lock files.",
@@ -68,6 +81,13 @@ class DatabaseError(FsError):
     default_hint = "Its log says why."
 
 
+class DatabaseAwayError(DatabaseError):
+    """The connection to the database was lost or cannot be made; it may come back soon.
+
+    It is unknown whether a commit that was under way took place.
+    """
+
+
 class Database:
     """A source of database sessions: `read` sees one snapshot, `write` commits all or nothing."""
 
@@ -77,11 +97,7 @@ class Database:
             self.url = make_url(url)
             sqlite = self.url.get_backend_name() == "sqlite"
             # Parameters include hashes of tickets, which must not appear in tracebacks.
-            self.engine = (
-                _sqlite(self.url)
-                if sqlite
-                else create_engine(self.url, pool_size=16, hide_parameters=True)
-            )
+            self.engine = _sqlite(self.url) if sqlite else _postgresql(self.url)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadSettingError(
                 f"The database URL cannot be used: {error}.",
@@ -89,6 +105,8 @@ class Database:
                 "the latter with the 'postgresql' extra installed.",
             ) from None
         self._sqlite = sqlite
+        self.on_change: Callable[[set[int]], None] | None = None
+        """Called after a commit with what `note_change` has noted in its transaction."""
         self._one_writer = threading.Lock()
         self._readers = self.engine.execution_options(
             **({} if sqlite else {"isolation_level": "REPEATABLE READ"})
@@ -119,6 +137,20 @@ class Database:
             for act in session.info.pop(_BEFORE_COMMIT, ()):
                 act(session)
             session.commit()
+            changed = session.info.pop(_CHANGED, None)
+        if changed and self.on_change is not None:
+            self.on_change(changed)
+
+    def own_connection(self) -> Any:  # noqa: ANN401 - the driver's own
+        """Return a new connection of the driver that is not one of the pool; the caller closes it.
+
+        Only for PostgreSQL.
+        """
+        with _translated():
+            pooled = self.engine.raw_connection()
+            connection = pooled.driver_connection
+            pooled.detach()
+            return connection
 
     @contextmanager
     def _turn(self, within_s: float) -> Iterator[None]:
@@ -147,6 +179,34 @@ class Database:
 def before_commit(db: Session, act: Callable[[Session], None]) -> None:
     """Call `act` just before the commit of the `Database.write` transaction of `db`."""
     db.info.setdefault(_BEFORE_COMMIT, []).append(act)
+
+
+def _postgresql(url: URL) -> Engine:
+    engine = create_engine(url, pool_size=16, hide_parameters=True)
+
+    @event.listens_for(engine, "checkin")
+    def _returned(_connection: object, record: Any) -> None:  # noqa: ANN401 - the library's own
+        record.info[_UNUSED] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _taken(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401
+        # PostgreSQL may have restarted meanwhile; to try each time would cost a round trip.
+        since = record.info.get(_UNUSED)
+        if since is None or time.monotonic() - since < _UNUSED_S:
+            return
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            connection.rollback()
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise DisconnectionError from error  # the pool makes another connection
+
+    return engine
+
+
+def note_change(db: Session, payer_id: int) -> None:
+    """Note that trees in a user's quota change in a transaction of `Database.write`."""
+    db.info.setdefault(_CHANGED, set()).add(payer_id)
 
 
 def _sqlite(url: URL) -> Engine:
@@ -193,6 +253,10 @@ def _translated() -> Iterator[None]:
         if found := _of_the_file(error.orig):
             log.error("the database failed: %s", found[0])  # noqa: TRY400 - no fault of the program
             raise DatabaseError(found[0], hint=found[1]) from error
+        if error.connection_invalidated or _is_away(error.orig):
+            kind = type(error.orig).__name__
+            log.error("the database cannot be reached: %s", kind)  # noqa: TRY400 - no fault here
+            raise DatabaseAwayError("The database cannot be reached.") from error
         raise _failed(error.orig) from error
     except SQLAlchemyError as error:
         raise _failed(error) from error
@@ -208,6 +272,16 @@ def _of_the_file(error: BaseException | None) -> tuple[str, str] | None:
     """Return the problem with SQLite's file and a remedy, because SQLite has no log of its own."""
     name = getattr(error, "sqlite_errorname", "")
     return next((said for start, said in _FILE_PROBLEMS.items() if name.startswith(start)), None)
+
+
+def _is_away(error: BaseException | None) -> bool:
+    """Return whether PostgreSQL refused a connection, or ended it: it stops, starts or is gone."""
+    if type(error).__module__.partition(".")[0] != "psycopg":
+        return False
+    state = getattr(error, "sqlstate", None)
+    if state is None:  # the server said nothing
+        return type(error).__name__ == "OperationalError"
+    return str(state).startswith(_AWAY)
 
 
 def _is_full(error: BaseException | None) -> bool:

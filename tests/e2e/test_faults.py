@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.fixed_keys import stretch
 from tests.support.postgres import Cluster
-from tests.support.programs import start_program
+from tests.support.programs import Process, start_program
 from tests.support.servers import (
     ROOT,
     Authenticator,
@@ -22,6 +22,7 @@ from tests.support.servers import (
     environment,
     run,
 )
+from tests.support.world import until
 
 CONTENT = stretch("content", 12 << 20)
 
@@ -44,24 +45,43 @@ def enrolled(server: RunningServer, folder: Path) -> dict[str, str]:
     return env
 
 
-def test_a_database_that_crashes_costs_one_error_and_nothing_committed(
+@pytest.mark.long
+def test_a_database_that_restarts_costs_a_transfer_time_and_nothing_else(
     cluster: Cluster, tmp_path: Path
 ):
-    local = tmp_path / "notes.txt"
-    local.write_bytes(b"notes")
-    with RunningServer.start(tmp_path / "fsd", database=cluster.new_database()) as server:
+    options = ("--workers", "2")
+    home, url, local = tmp_path / "fsd", cluster.new_database(), tmp_path / "whole"
+    local.write_bytes(CONTENT)
+    with RunningServer.start(home, *options, database=url) as server:
         env = enrolled(server, tmp_path / "alice")
-        assert run("fsclient", "put", str(local), env=env).returncode == 0
+        putting = piped(env, "put", "--bwlimit", "2M", str(local))
+        until(lambda: received(home), "a part came")
         cluster.crash()
-        for command in (["ls"], ["put", str(local), "second"]):
-            refused = run("fsclient", *command, env=env)
-            assert refused.returncode == 1
-            assert refused.stderr.startswith("fsclient: The server failed on this request")
-            assert "Traceback" not in refused.stderr
+        refused = run("fsclient", "ls", env=env)
+        assert refused.returncode == 3, "as if the server were away"
+        assert "Traceback" not in refused.stderr
         cluster.start_again()
-        assert run("fsclient", "ls", env=env).stdout == "notes.txt\n"
-        assert run("fsclient", "put", str(local), "second", env=env).returncode == 0
-        assert run("fsclient", "cat", "second", env=env).stdout == "notes"
+        _, said = putting.communicate(timeout=120)
+        assert putting.returncode == 0, said
+        assert run("fsclient", "ls", env=env).stdout == "whole\n"
+        checked = server.admin("check")
+        assert checked.returncode == 0, checked.stdout
+        assert "Traceback" not in server.log
+
+
+def received(home: Path) -> bool:
+    return any(one.is_file() and one.stat().st_size for one in (home / "blobs").rglob("*"))
+
+
+def piped(env: dict[str, str], *args: str) -> Process:
+    return start_program(
+        [sys.executable, "-m", "fsclient", *args],
+        env=environment(env),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
 
 
 @pytest.mark.parametrize("frozen", ["server", "client"])
@@ -71,14 +91,7 @@ def test_a_process_that_is_frozen_in_an_upload_resumes_when_it_runs_again(
     """The local file is a pipe, so the test decides how far the upload comes before the stop."""
     with RunningServer.start(tmp_path / "fsd") as server:
         env = enrolled(server, tmp_path / "alice")
-        putting = start_program(
-            [sys.executable, "-m", "fsclient", "put", "-", "whole"],
-            env=environment(env),
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
+        putting = piped(env, "put", "-", "whole")
         assert putting.stdin is not None
         half = len(CONTENT) // 2
         putting.stdin.write(CONTENT[:half])
