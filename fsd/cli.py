@@ -64,6 +64,12 @@ log = logging.getLogger(__name__)
     metavar="HOST:PORT",
     help="Address of the web listener, for public links.  [default: no web listener]",
 )
+@click.option(
+    "--workers",
+    metavar="N",
+    help="Processes that serve the same addresses.  [default: one a core, at most 4, with "
+    "PostgreSQL; 1 with SQLite]",
+)
 @set_option
 @click.option(
     "--check-config",
@@ -82,6 +88,7 @@ def command(
     health_listen: str | None,
     ssh_listen: str | None,
     web_listen: str | None,
+    workers: str | None,
     settings: tuple[str, ...],
     check_config: bool,
 ) -> int:
@@ -119,6 +126,7 @@ def command(
             "health_listen": health_listen,
             "ssh.listen": ssh_listen,
             "web.listen": web_listen,
+            "workers": workers,
         },
     )
     loaded = load(wanted)
@@ -130,8 +138,7 @@ def command(
 
     logs.set_up(found.log_format, found.log_level)
     _enter(found.home, chosen="home" in loaded.sources)
-    serve(found, _ready, lambda: load(wanted))
-    return 0
+    return serve(found, _ready, lambda: load(wanted))
 
 
 def _enter(home: Home, *, chosen: bool) -> None:
@@ -189,7 +196,7 @@ def _ready(where: Listeners) -> None:
         return
     click.echo(f"fsd ready on {where.address} host-key {where.host_key}")
     if where.ssh is not None:
-        click.echo(f"fsd ssh on {where.ssh} host-key {' '.join(map(str, where.ssh_keys))}")
+        click.echo(f"fsd ssh on {where.ssh} host-key {' '.join(where.ssh_keys)}")
     if where.web is not None:
         click.echo(f"fsd web on {where.web}")
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fsd.home.ssh_host_keys import SshHostKey
 from fsd.net.listen import listen
 from fsproto.errors import FsError
 from fsproto.link import Address
@@ -55,7 +54,8 @@ class Listeners:
     """The address of the SSH listener; None if SSH access is off."""
     web: Address | None
     """The address of the web listener; None if it is off."""
-    ssh_keys: Sequence[SshHostKey]
+    ssh_keys: Sequence[str]
+    """The host keys of the SSH listener, as clients of SSH show them."""
 
 
 class Sockets:
@@ -84,22 +84,35 @@ class Sockets:
             undo.pop_all()
         return cls(of)
 
+    @classmethod
+    def for_workers(cls, count: int) -> list[socket.socket]:
+        """Return one socket on the loopback for each worker, at which the others ask it."""
+        return [listen("127.0.0.1", 0)[0] for _ in range(count)]
+
     def address(self, kind: Kind) -> Address | None:
         """Return the address of a listener, with the port that was chosen for port 0."""
-        if kind not in self.of:
-            return None
-        return Address(*self.of[kind][0].getsockname()[:2])
+        return address_of(self.of[kind][0]) if kind in self.of else None
 
     @property
     def native(self) -> Address:
         """The address of the native listener, which every server has."""
-        return Address(*self.of[Kind.NATIVE][0].getsockname()[:2])
+        return address_of(self.of[Kind.NATIVE][0])
+
+    def listeners(self, host_key: str, ssh_keys: Sequence[str]) -> Listeners:
+        """Return the addresses together with the host keys."""
+        ssh, web = self.address(Kind.SSH), self.address(Kind.WEB)
+        return Listeners(self.native, host_key, ssh, web, ssh_keys)
 
     def close(self) -> None:
         """Close all of them; harmless if some are closed."""
         for sockets in self.of.values():
             for sock in sockets:
                 sock.close()
+
+
+def address_of(sock: socket.socket) -> Address:
+    """Return the address of a listening socket."""
+    return Address(*sock.getsockname()[:2])
 
 
 def _places(settings: Settings) -> Iterator[tuple[Kind, Address]]:

@@ -33,6 +33,7 @@ from fsd.services.login.login import LoginService
 from fsd.services.requests.owner import RequestService
 from fsd.store.engine import Database
 from fsd.store.repos import cluster as rows
+from fsd.worker_share import Share
 from fsd.workers import IdleWorkers
 from fskit.clock import now_ms
 from fsproto import crypto, labels
@@ -53,8 +54,10 @@ log = logging.getLogger(__name__)
 class Parts:
     """The services and listeners of one running server."""
 
-    def __init__(self, settings: Settings, database: Database) -> None:
-        """Build all of them."""
+    def __init__(self, settings: Settings, database: Database, share: Share) -> None:
+        """Build all of them, for one worker with its share of the limits."""
+        settings = share.of(settings)
+        self._share = share
         self._settings = settings
         self._database = database
         self._blobs = open_store(settings.home.blobs, settings.blobs)
@@ -64,7 +67,7 @@ class Parts:
         self._audit = AuditLog(self._vault, now_ms)
         self.keys = server_keys(settings.home, database)
         self._keys_version = 0
-        self.node = Registry(database, settings.home, now_ms)
+        self.node = Registry(database, settings.home, now_ms, name=share.node_name)
         # A reload keeps these services, because they know the running requests.
         self.quotas = Quotas(
             database,
@@ -121,7 +124,7 @@ class Parts:
         self._log.catch_up(database)
         self.watch = _watch(settings, database)
         keys = HostKeys(settings.home)
-        self._people = LoggedIn(settings.person)
+        self._people = LoggedIn(settings.person, share)
         dispatcher = self._dispatcher()
         self.door = NativeServer(
             dispatcher,
@@ -132,7 +135,7 @@ class Parts:
             people=self._people,
             folder=settings.home.blobs / "staging",
         )
-        self.hooks = self._hook_worker()
+        self.hooks = self._hook_worker() if share.number == 0 else None
         self._receivers: LinkReceivers | None = None
         self._uploaders: RequestUploaders | None = None
         self.web = self._web_door(settings)
@@ -262,7 +265,7 @@ class Parts:
 
     def renew(self, settings: Settings, host_key: crypto.RsaKey, moves: Sequence[Move]) -> None:
         """Apply settings that need no restart, and a host key, to connections from now on."""
-        self._settings = settings
+        self._settings = settings = self._share.of(settings)
         self.quotas.policy = settings.quota
         self._people.policy = settings.person
         self._links.policy, self._links.logins = settings.links, settings.logins

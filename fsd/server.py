@@ -8,21 +8,24 @@ import gc
 import logging
 import signal
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fsd import logs
 from fsd.blobs.janitor import Janitor
 from fsd.cluster.registry import BEAT_S
-from fsd.factory import open_server
+from fsd.factory import open_server, server_keys
 from fsd.home.host_keys import HostKeys
-from fsd.listeners import Kind, Listeners, Sockets
+from fsd.listeners import Kind, Listeners, Sockets, address_of
 from fsd.malloc import return_freed_memory
 from fsd.parts import Parts
 from fsd.services.files.quotas import RENEW_S
 from fsd.settings.reload import compare
 from fsd.store.engine import Database
+from fsd.supervisor import Ready, Supervisor, Worker
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
+from fsd.worker_share import Share, SharedCounts, worker_count
 from fskit.descriptors import raise_limit
 from fsproto import crypto
 from fsproto.errors import FsError, IntegrityError
@@ -44,20 +47,79 @@ _COLLECT_AFTER = 10_000
 
 def serve(
     settings: Settings, ready: Callable[[Listeners], None], again: Callable[[], Loaded]
-) -> None:
+) -> int:
     """Run the server until a signal stops it; `ready` is called when it accepts connections.
 
-    The data directory is prepared. `again` loads all settings again.
+    The data directory is prepared. `again` loads all settings again. Return the exit status: 0, or
+    that of a worker that could not start and has said why.
     """
     raise_limit()
     return_freed_memory()
     home = settings.home
     with home.lock():
         database = open_server(home, settings.database)
+        count = worker_count(
+            settings.workers, is_sqlite=database.url.get_backend_name() == "sqlite"
+        )
         try:
-            _run(_Server(settings, database, again).run(ready))
+            if count == 1:
+                _run(_Server(settings, database, again).run(ready))
+                return 0
+            if settings.ssh_listen is not None:  # once, before several processes look for the keys
+                home.prepare_ssh()
+                server_keys(home, database).renew()
         finally:
-            database.close()
+            database.close()  # also before a fork: a connection cannot be shared
+        return _serve_with_workers(settings, count, ready, again)
+
+
+def _serve_with_workers(
+    settings: Settings,
+    count: int,
+    ready: Callable[[Listeners], None],
+    again: Callable[[], Loaded],
+) -> int:
+    """Run workers, or one of them: this returns in every process."""
+    sockets = Sockets.bound(settings)
+    inner = Sockets.for_workers(count) if settings.metrics_listen is not None else []
+    counts = SharedCounts(count)
+
+    def started(told: Ready) -> None:
+        ready(sockets.listeners(told["host_key"][0], told["ssh_keys"]))
+
+    with contextlib.ExitStack() as opened:
+        opened.callback(sockets.close)
+        for sock in inner:
+            opened.callback(sock.close)
+        worker = Supervisor(count, started, sockets.close).run()
+        if isinstance(worker, int):
+            return worker
+        counts.clear(worker.number)
+        if not worker.is_first:
+            settings = _settings_now(settings, again)
+        database = open_server(settings.home, settings.database)
+        opened.callback(database.close)
+        share = Share(worker.number, count, counts)
+        _run(_Server(settings, database, again, share, Place(worker, sockets, inner)).run(ready))
+    return 0
+
+
+def _settings_now(settings: Settings, again: Callable[[], Loaded]) -> Settings:
+    """Return the settings of a worker that replaces another, which may have reloaded them."""
+    try:
+        return compare(settings, again().checked()).settings
+    except FsError:  # as in the other workers, which have logged it
+        return settings
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a worker gets from its supervisor."""
+
+    worker: Worker
+    sockets: Sockets
+    inner: Sequence[socket.socket]
+    """The sockets at which each worker serves its own metrics to the others; maybe none."""
 
 
 def _run(main: Coroutine[object, None, None]) -> None:
@@ -73,32 +135,41 @@ def _run(main: Coroutine[object, None, None]) -> None:
 class _Server:
     """One running server."""
 
-    def __init__(self, settings: Settings, database: Database, again: Callable[[], Loaded]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        again: Callable[[], Loaded],
+        share: Share | None = None,
+        place: Place | None = None,
+    ) -> None:
+        """Take the parts; a worker also takes its share of the limits, and its place."""
         self._settings = settings
+        self._share = share or Share()
+        self._place = place
         self._database = database
         self._again = again
         self._stop = asyncio.Event()
-        self._parts = Parts(settings, database)
+        self._parts = Parts(settings, database, self._share)
+        self._janitor = self._parts.janitor() if self._share.number == 0 else None
+        self._tidying: asyncio.Task[None] | None = None
         self._monitoring: list[Listener] = []
 
     async def run(self, ready: Callable[[Listeners], None]) -> None:
         """Serve until a signal stops the server."""
         settings = self._settings
         parts = self._parts
-        janitor = parts.janitor()
         await asyncio.to_thread(parts.node.free_dead)
-        await asyncio.to_thread(janitor.tidy)
+        if self._janitor is not None:
+            await asyncio.to_thread(self._janitor.tidy)
         _on_signals((signal.SIGTERM, signal.SIGINT), self._stop.set)
-        sockets = Sockets.bound(settings)
+        sockets = Sockets.bound(settings) if self._place is None else self._place.sockets
         as_node = await self._joined(sockets.native)
         await self._open(sockets)
-        if (metrics := sockets.address(Kind.METRICS)) is not None:
-            log.info("metrics on http://%s/metrics", metrics)
-        if (health := sockets.address(Kind.HEALTH)) is not None:
-            log.info("health on http://%s/healthz", health)
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.start)
-        tidying = asyncio.create_task(_tidy(janitor))
+        if self._janitor is not None:
+            self._tidying = asyncio.create_task(_tidy(self._janitor))
         renewing = asyncio.create_task(_now_and_then(parts.extend, RENEW_S))
         url = self._database.url.render_as_string(hide_password=True)
         bound_ssh = sockets.address(Kind.SSH)
@@ -108,23 +179,33 @@ class _Server:
             _on_signals((signal.SIGHUP,), self._reload)
         host_key = crypto.fingerprint(parts.door.host_key.public)
         _collect_seldom()
-        bound_web = sockets.address(Kind.WEB)
-        ready(Listeners(sockets.native, host_key, bound_ssh, bound_web, parts.ssh_keys))
-        notify(READY)
+        listeners = sockets.listeners(host_key, list(map(str, parts.ssh_keys)))
+        if self._place is None:
+            ready(listeners)
+            notify(READY)
+        else:
+            self._follow(self._place.worker, listeners)
         log.info("ready")
         await self._stop.wait()
-        notify(STOPPING)
+        if self._place is None:
+            notify(STOPPING)
         log.info("stopping: finishing what is in flight")
-        tidying.cancel()
-        janitor.stop()
+        await self._end(renewing, *as_node)
+        log.info("stopped")
+
+    async def _end(self, *tasks: asyncio.Task[None]) -> None:
+        """Stop accepting, finish what is in flight, end the tasks, and close everything."""
+        parts = self._parts
+        if self._tidying is not None and self._janitor is not None:
+            self._tidying.cancel()
+            self._janitor.stop()
         if parts.ssh is not None:
             await parts.ssh.stop_accepting()
         if parts.web is not None:
             await parts.web.close()
         await parts.door.close()
         parts.spare.close()
-        renewing.cancel()
-        for task in as_node:
+        for task in tasks:
             task.cancel()
         await _attempt(parts.node.leave)
         if parts.hooks is not None:
@@ -133,7 +214,18 @@ class _Server:
             await parts.ssh.close()
         for listener in self._monitoring:
             await listener.close()
-        log.info("stopped")
+
+    def _follow(self, worker: Worker, listeners: Listeners) -> None:
+        """Report to the supervisor, and stop when it is gone."""
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            loop.remove_reader(worker.alive)
+            log.warning("the supervisor is gone")
+            self._stop.set()
+
+        loop.add_reader(worker.alive, gone)
+        worker.ready({"host_key": [listeners.host_key], "ssh_keys": list(listeners.ssh_keys)})
 
     async def _joined(self, bound: Address) -> list[asyncio.Task[None]]:
         """Register as a node; return the tasks of the heartbeat and of new keys."""
@@ -169,19 +261,35 @@ class _Server:
     async def _open_monitoring(self, of: dict[Kind, list[socket.socket]]) -> None:
         from fsd.metrics.health import Health
         from fsd.metrics.listener import HEALTH, METRICS, Listener, health_page
+        from fsd.metrics.together import Together
 
         page = health_page(Health(self._database, self._stop.is_set).wrong)
         watch = self._parts.watch
         if watch is not None:
             watch.measure(self._parts.door, self._parts.ssh)
-            self._monitoring.append(Listener({METRICS: watch.page, HEALTH: page}))
+            own, numbers = watch.page, watch.page
+            if self._place is not None:
+                inner, number = list(self._place.inner), self._share.number
+                self._monitoring.append(Listener({METRICS: own}))
+                await self._monitoring[-1].open_on([inner.pop(number)])
+                numbers = Together(own, [address_of(sock) for sock in inner]).page
+            self._monitoring.append(Listener({METRICS: numbers, HEALTH: page}))
             await self._monitoring[-1].open_on(of[Kind.METRICS])
         if Kind.HEALTH in of:
             self._monitoring.append(Listener({HEALTH: page}, any_host=True))
             await self._monitoring[-1].open_on(of[Kind.HEALTH])
+        if self._share.number == 0:
+            for kind, path in ((Kind.METRICS, METRICS), (Kind.HEALTH, HEALTH)):
+                if kind in of:
+                    name = path.decode()
+                    log.info("%s on http://%s%s", kind.value, address_of(of[kind][0]), name)
 
     def _reload(self) -> None:
-        """Reload, and notify systemd."""
+        """Reload, and notify systemd or the supervisor."""
+        if self._place is not None:
+            self._read_again()
+            self._place.worker.reloaded()
+            return
         notify(reloading())
         self._read_again()
         notify(READY)

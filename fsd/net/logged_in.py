@@ -27,6 +27,16 @@ class Closable(Protocol):
         """Close the connection."""
 
 
+class Elsewhere(Protocol):
+    """The connections of users at other workers of the same server."""
+
+    def of_others(self, user_id: int) -> int:
+        """Return how many connections a user has at other workers; in any thread."""
+
+    def entered(self, user_id: int, change: int) -> None:
+        """Count a connection here that was opened (1) or closed (-1)."""
+
+
 class Person:
     """One user with at least one connection."""
 
@@ -64,7 +74,11 @@ class Person:
 class LoggedIn:
     """The logged-in connections, by user."""
 
-    def __init__(self, policy: PersonPolicy | None = None) -> None:
+    def __init__(
+        self, policy: PersonPolicy | None = None, elsewhere: Elsewhere | None = None
+    ) -> None:
+        """Take the policy, and what counts the connections at other workers, if there are any."""
+        self._elsewhere = elsewhere
         self.policy = policy or PersonPolicy()
         """The current policy; it is replaced when the settings are reloaded."""
         self._people: dict[int, Person] = {}
@@ -72,7 +86,8 @@ class LoggedIn:
     def check(self, user_id: int) -> None:
         """Raise `OutOfSpaceError` if a user has as many connections as allowed; in any thread."""
         person, most = self._people.get(user_id), self.policy.connections
-        if person is not None and len(person.connections) >= most:
+        here = 0 if person is None else len(person.connections)
+        if here + self._of_others(user_id) >= most:
             raise OutOfSpaceError(
                 f"You have {most} connections to this server already; that is the limit.",
                 hint="End a program that uses one; 'fsclient logout --everywhere' ends all.",
@@ -83,23 +98,39 @@ class LoggedIn:
 
         At the limit, a login with a code closes the connection that was idle for the longest time:
         a thief of a session cannot keep the person with the codes out by using all connections.
+        If all of them are at other workers, it is above the limit.
         """
-        person = self._people.setdefault(user_id, Person(self.policy.requests))
-        if by_code and len(person.connections) >= self.policy.connections:
+        person = self._people.get(user_id) or Person(self.policy.requests)
+        here, others = len(person.connections), self._of_others(user_id)
+        if not by_code:
+            self.check(user_id)
+        elif person.connections and here + others >= self.policy.connections:
             idlest = max(person.connections, key=lambda each: each.idle_for())
-            del person.connections[idlest]
+            self._remove(user_id, person, idlest)
             idlest.hang_up()
-        self.check(user_id)
+        self._people[user_id] = person
         person.connections[connection] = None
+        self._count(user_id, 1)
         return person
 
     def leave(self, user_id: int, connection: Closable) -> None:
         """Remove a connection; harmless if it is not there."""
         person = self._people.get(user_id)
-        if person is not None:
-            person.connections.pop(connection, None)
-            if not person.connections:
-                del self._people[user_id]
+        if person is not None and connection in person.connections:
+            self._remove(user_id, person, connection)
+
+    def _remove(self, user_id: int, person: Person, connection: Closable) -> None:
+        del person.connections[connection]
+        self._count(user_id, -1)
+        if not person.connections:
+            self._people.pop(user_id, None)
+
+    def _of_others(self, user_id: int) -> int:
+        return 0 if self._elsewhere is None else self._elsewhere.of_others(user_id)
+
+    def _count(self, user_id: int, change: int) -> None:
+        if self._elsewhere is not None:
+            self._elsewhere.entered(user_id, change)
 
     @property
     def largest(self) -> int:
@@ -108,11 +139,12 @@ class LoggedIn:
 
     def make_room(self) -> bool:
         """Close the longest idle connection of the user with the most; return whether one is."""
-        for person in sorted(self._people.values(), key=lambda each: -len(each.connections)):
+        most_first = sorted(self._people.items(), key=lambda each: -len(each[1].connections))
+        for user_id, person in most_first:
             idle = [(each.idle_for(), each) for each in person.connections]
             longest_s, idlest = max(idle, key=lambda one: one[0], default=(0.0, None))
             if idlest is not None and longest_s > 0:
-                del person.connections[idlest]
+                self._remove(user_id, person, idlest)
                 idlest.hang_up()
                 return True
         return False

@@ -38,6 +38,8 @@ class Settings:
     """The address that serves metrics and health; None: off."""
     health_listen: Address | None = None
     """The address that serves health alone, to other machines too; None: off."""
+    workers: int = 0
+    """Processes that serve the same addresses; 0: as many as are useful."""
     ssh_listen: Address | None = None
     """Where clients of SSH are accepted; None: nowhere."""
     ssh: SshPolicy = field(default_factory=SshPolicy)

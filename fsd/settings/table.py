@@ -69,6 +69,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("home", "home", HomeFolder(), "Data directory for keys, database and blobs; created if it is missing. In a file, only allowed if the file is given with `--config`."),
     Setting("listen", "listen", Listening(), "Address of the native listener, for clients."),
     Setting("database", "database", DatabaseUrl(), "The database. Empty: SQLite in the data directory.", secret=True),
+    Setting("workers", "workers", Whole(0, 64), "Processes that serve the same addresses, each on a core of its own. 0: one a core, at most 4, with PostgreSQL and 2 GiB of memory; else 1."),
     Setting("log_format", "log_format", OneOf(("text", "json")), "Format of the log on stderr.", reloads=True),
     Setting("log_level", "log_level", OneOf(("debug", "info", "warning", "error")), "Lowest level that is logged; `debug` logs a line for every request.", reloads=True),
     Setting("metrics_listen", "metrics_listen", Listening(loopback=True, optional=True), "Address for `/metrics` (Prometheus) and `/healthz`, without a login. Empty: off."),

@@ -105,6 +105,8 @@ class RunningServer:
         Its log is written to `HOME.log` next to the data directory; `NotReadyError` contains it.
         """
         wanted = [] if database is None else ["--database", database]
+        if database is not None and "--workers" not in options:
+            wanted += ["--workers", "1"]  # with PostgreSQL, the default is several
         log = _log_of(home)
         with log.open("ab") as file:
             process = start_program(
