@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from fsd.audit.log import AuditLog
@@ -12,6 +14,7 @@ from fsd.blobs.janitor import Janitor
 from fsd.blobs.opening import check_store, open_store
 from fsd.blobs.places import Places
 from fsd.cluster.export import check_contents, server_name
+from fsd.cluster.pushes import Pushes
 from fsd.cluster.registry import NodeLoad, Registry
 from fsd.factory import server_keys
 from fsd.home.host_keys import HostKeys
@@ -67,6 +70,8 @@ class Parts:
         self._audit = AuditLog(self._vault, now_ms)
         self.keys = server_keys(settings.home, database)
         self._keys_version = 0
+        self.pushes: Pushes | None = None
+        """The notices of other nodes, if the database can send them."""
         self.node = Registry(database, settings.home, now_ms, name=share.node_name)
         # A reload keeps these services, because they know the running requests.
         self.quotas = Quotas(
@@ -229,6 +234,23 @@ class Parts:
             self._requests,
         )
         return dispatcher if self.watch is None else self.watch.beside(dispatcher)
+
+    def start_pushes(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Wake watches at once when this node, or another one on PostgreSQL, has changed a tree."""
+
+        def heard(payers: Collection[int] | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended already
+                loop.call_soon_threadsafe(self.door.hear, payers)
+
+        def changed(payers: set[int]) -> None:
+            heard(payers)
+            if self.pushes is not None:
+                self.pushes.send(payers)
+
+        if self._database.url.get_backend_name() != "sqlite":
+            self.pushes = Pushes(self._database, heard)
+            self.pushes.start()
+        self._database.on_change = changed
 
     def janitor(self) -> Janitor:
         """Return what deletes waste and expired data."""

@@ -166,6 +166,7 @@ class _Server:
         sockets = Sockets.bound(settings) if self._place is None else self._place.sockets
         as_node = await self._joined(sockets.native)
         await self._open(sockets)
+        parts.start_pushes(asyncio.get_running_loop())
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.start)
         if self._janitor is not None:
@@ -208,6 +209,8 @@ class _Server:
         for task in tasks:
             task.cancel()
         await _attempt(parts.node.leave)
+        if parts.pushes is not None:
+            await asyncio.to_thread(parts.pushes.close)
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.close)
         if parts.ssh is not None:

@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -157,6 +157,10 @@ class NativeServer:
         self._watching.close()
         self._pool.shutdown()
         self._reserve.close()
+
+    def hear(self, payers: Collection[int] | None) -> None:
+        """Wake the watches on trees in the quotas of some users; None: all watches."""
+        self._watching.hear(payers)
 
     def make_room(self) -> bool:
         """Close one connection, because descriptors run short; return whether one was closed.

@@ -1,6 +1,7 @@
 """Watches that wait for changes: one query for all of them, and no thread while they wait.
 
-The query asks the database, so a watch also sees the changes of other servers on the same one.
+A change that this server commits, or that another node pushes (`fsd.cluster.pushes`), wakes them at
+once. The regular query asks the database, so a watch also sees changes of which nothing was heard.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import Executor
 
 from fsd.services.files.changes import Look
@@ -46,6 +47,12 @@ class Watching:
             for end in ends:
                 end.cancel()
             del self._waiting[changed]
+
+    def hear(self, payers: Collection[int] | None) -> None:
+        """Wake the watches on trees in the quotas of some users; None: all watches."""
+        for changed, look in self._waiting.items():
+            if payers is None or look.last.payer_id in payers:
+                changed.set()
 
     def close(self) -> None:
         """Stop looking."""

@@ -41,7 +41,7 @@ from fsd.services.files.removal import Foreseen, Removed, foresee, removed
 from fsd.services.files.shares import folder_for
 from fsd.services.files.tree_cache import FolderTree
 from fsd.services.paging import stored
-from fsd.store.engine import Database, DatabaseError
+from fsd.store.engine import Database, DatabaseError, note_change
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import lineages, links, nodes, quotas, shares, users, versions
 from fsd.store.repos.nodes import StoredNode, StoredState
@@ -342,6 +342,8 @@ class FileService:
         lineages.keep(db, Lineal.MANIFEST, older)
         nodes.replace_all(db, changed, forget=forget, forget_versions=same_key)
         number = quotas.next_change(quota)
+        if quota is not None:
+            note_change(db, quota.user_id)
         nodes.put_states(db, list(change.states.values()), owner_id, number)
         if not keep:
             linked = links.linked(db, [root for _, root, _ in replaced])
