@@ -46,6 +46,7 @@ class Fsd:
     address: str
     env: dict[str, str] = field(default_factory=dict)
     """Environment of the user's `fsclient`."""
+    workers: int = 1
 
     @property
     def pid(self) -> int:
@@ -59,7 +60,7 @@ class Fsd:
     def restart(self) -> None:
         """Restart the server, so that its memory is that of an idle server."""
         end(self.process)
-        self.process, self.address = _start(self.home, self.address)
+        self.process, self.address = _start(self.home, self.address, self.workers)
 
     def enrol(self, name: str) -> dict[str, str]:
         """Add a user, enrol and log in; return the environment for that user's commands."""
@@ -80,11 +81,11 @@ class Fsd:
 
 
 @contextlib.contextmanager
-def fsd(work: Path) -> Iterator[Fsd]:
+def fsd(work: Path, workers: int = 1) -> Iterator[Fsd]:
     """Run an `fsd` with one enrolled user."""
     home = work / "fsd"
-    process, address = _start(home, f"{LOOPBACK}:0")
-    server = Fsd(home, process, address)
+    process, address = _start(home, f"{LOOPBACK}:0", workers)
+    server = Fsd(home, process, address, workers=workers)
     try:
         server.env = server.enrol("alice")
         yield server
@@ -92,13 +93,14 @@ def fsd(work: Path) -> Iterator[Fsd]:
         end(server.process)
 
 
-def _start(home: Path, listen: str) -> tuple[subprocess.Popen[str], str]:
+def _start(home: Path, listen: str, workers: int) -> tuple[subprocess.Popen[str], str]:
     log = home.with_name("fsd.log")
     with log.open("ab") as file:
         process = subprocess.Popen(
             # One person holds all idle sessions of the measurement.
             [str(BIN / "fsd"), "--home", str(home), "--listen", listen,
-             "--set", "person.connections=5000", "--set", "person.sessions=5000"],
+             "--workers", str(workers), "--set", "person.connections=5000",
+             "--set", "person.sessions=5000"],
             env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file,
             text=True,
         )  # fmt: skip

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from bench import competitors, limits
+from bench import competitors, limits, servers
 from bench.competitors import Competitor
 from bench.lab import Lab, same, say, telling
 from bench.measure import FailedError, Sample, rounded, rounds, run
 from bench.plan import size_of
+from bench.servers import Fsd
 
 
 @dataclass
@@ -56,20 +58,20 @@ class _Crowd:
         }
 
 
+WORKERS = 2
+"""Of the second server; the first has one."""
+
+
 def fairness(lab: Lab) -> None:
-    """Let many users put a file at once, then get it; the same with as many sftp clients."""
+    """Let many users put a file at once, then get it: with one worker, with several, with sftp."""
+    with servers.fsd(lab.folder("workers"), workers=WORKERS) as several:
+        _fairness(lab, [lab.server, several])
+
+
+def _fairness(lab: Lab, ours: list[Fsd]) -> None:
     plan, work = lab.plan, lab.folder("crowd")
     source = lab.random_file("crowd.bin", plan.client_bytes)
-    say(f"enrolling {plan.clients} users")
-    with ThreadPoolExecutor(2) as pool:
-        names = [f"person{number}" for number in range(plan.clients)]
-        people = list(pool.map(lab.server.enrol, names))
-    crowds = [
-        [
-            competitors.ours(work / str(number), lab.server, source, env)
-            for number, env in enumerate(people)
-        ]
-    ]
+    crowds = [_crowd(work, server, source, plan.clients) for server in ours]
     if lab.ssh:
         crowds.append(
             [
@@ -77,8 +79,10 @@ def fairness(lab: Lab) -> None:
                 for number in range(plan.clients)
             ]
         )
-    puts = [_Crowd(everybody[0].name, everybody) for everybody in crowds]
-    gets = [_Crowd(everybody[0].name, everybody) for everybody in crowds]
+    names = [everybody[0].name for everybody in crowds]
+    names[1] += f", {WORKERS} workers"
+    puts = [_Crowd(name, everybody) for name, everybody in zip(names, crowds, strict=True)]
+    gets = [_Crowd(name, everybody) for name, everybody in zip(names, crowds, strict=True)]
 
     def turn(put: _Crowd, get: _Crowd) -> None:
         put.all_do([who.put for who in put.everybody])
@@ -98,3 +102,14 @@ def fairness(lab: Lab) -> None:
         "put": {"limit": rounded(put_limit), "rows": [crowd.as_json(size) for crowd in puts]},
         "get": {"limit": rounded(get_limit), "rows": [crowd.as_json(size) for crowd in gets]},
     }
+
+
+def _crowd(work: Path, server: Fsd, source: Path, count: int) -> list[Competitor]:
+    """Enrol many users at a server."""
+    say(f"enrolling {count} users")
+    with ThreadPoolExecutor(2) as pool:
+        people = list(pool.map(server.enrol, [f"person{number}" for number in range(count)]))
+    return [
+        competitors.ours(work / f"{server.workers}-{number}", server, source, env)
+        for number, env in enumerate(people)
+    ]
