@@ -43,6 +43,8 @@ class ListenerPolicy:
     not read. In MiB; what is beyond it waits in a file."""
     drain_s: float = 30.0
     """For requests in flight when the server stops."""
+    leave_s: float = 0.0
+    """From the signal to stop until no connection is accepted any more."""
     proxies: tuple[str, ...] = ()
     """Addresses of load balancers whose connections begin with a header of the PROXY protocol."""
 

@@ -191,6 +191,7 @@ class _Server:
         if self._place is None:
             notify(STOPPING)
         log.info("stopping: finishing what is in flight")
+        await asyncio.sleep(self._settings.door.leave_s)
         await self._end(renewing, *as_node)
         log.info("stopped")
 

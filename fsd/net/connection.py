@@ -96,6 +96,7 @@ class ClientConnection:
         self._user_id: int | None = None
         """The user after the login."""
         self._task: asyncio.Task[None] | None = None
+        self._login: ConnectionLogin | None = None
         self._services = services
         self._logged_in = logged_in
         self._address = address
@@ -107,15 +108,21 @@ class ClientConnection:
         self._uploads = Uploads(services.dispatcher, lambda: connection.channel_id)
         self._answers = Answers(services.dispatcher, self._line, connection, self._uploads)
         self._incoming = SegmentReceiver(self._line, connection, self._uploads.take, services.spare)
-        self._began = self._checked = time.monotonic()
+        self._checked = time.monotonic()
 
     def idle_for(self) -> float:
-        """Seconds since the last request; 0 while a request is being served."""
+        """Seconds since the last request; 0 while a request is being served.
+
+        Before the end of the login, seconds since the client's last bytes.
+        """
+        if self._inbox is None:
+            at_work = self._login is not None and self._login.at_work
+            return 0.0 if at_work else time.monotonic() - self._line.heard
         if self._uploads:
             return 0.0  # an upload has its own time limit
         if self._watches is not None and self._watches.waits_since is not None:
             return time.monotonic() - self._watches.waits_since
-        return self._inbox.idle_for() if self._inbox else time.monotonic() - self._began
+        return self._inbox.idle_for()
 
     def hang_up(self) -> None:
         """Close the connection."""
@@ -192,10 +199,10 @@ class ClientConnection:
         await self._line.flush()
 
     async def _log_in(self) -> Principal:
-        login = ConnectionLogin(
+        self._login = ConnectionLogin(
             self._services, self._line, self._connection, self._address, self._used_code
         )
-        return await login.run(self._enter, self._say)
+        return await self._login.run(self._enter, self._say)
 
     def _enter(self, who: Principal, *, by_code: bool) -> None:
         """Count the connection as the user's; `OutOfSpaceError` at the user's limit."""

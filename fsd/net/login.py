@@ -68,6 +68,8 @@ class ConnectionLogin:
         self._connection = connection
         self._address = address
         self._used_code = used_code
+        self.at_work = False
+        """Whether the server works on what the client has sent."""
 
     async def run(self, enter: Enter, say: Say) -> Principal:
         """Exchange keys and log in; return who the client is.
@@ -164,4 +166,8 @@ class ConnectionLogin:
             raise LoginRefused from error
 
     async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
-        return await run_in(self._services.pool, work, *args)
+        self.at_work = True
+        try:
+            return await run_in(self._services.pool, work, *args)
+        finally:
+            self.at_work = False

@@ -98,6 +98,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("door.frame", "door.frame_s", Time(10, 86400), "Time limit for one message, from its first byte to its last.", reloads=True),
     Setting("door.buffers_mib", "door.buffers_mib", Whole(1, 65_536), "Memory, in MiB, for data that slow clients have sent in part or do not read. More of it waits in a file without a name in the data directory, at most about 4 MiB for a connection.", reloads=True),
     Setting("door.drain", "door.drain_s", Time(0, 3600), "How long fsd waits for requests in flight when it stops.", reloads=True),
+    Setting("door.leave", "door.leave_s", Time(0, 300), "How long fsd still accepts connections after SIGTERM, while `/healthz` answers 503 and a load balancer learns to send new ones elsewhere.", reloads=True),
     Setting("door.proxies", "door.proxies", Addresses(), "Addresses of load balancers that name the client in a header of the PROXY protocol, version 1 or 2. It is expected at the native and the SSH listener, and connections of these addresses without it are closed.", reloads=True),
 
     Setting("ssh.listen", "ssh_listen", Listening(optional=True), "Address of the SSH listener. Empty: off."),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
 import socket
 import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +17,14 @@ from fsd.policies import ListenerPolicy
 from fsproto.link import Address, parse_address
 from tests.attacks.test_at_the_door import HELLO
 from tests.attacks.test_sessions import host_key
+from tests.support import haproxy
 from tests.support.hostile_server import HostileServer
 from tests.support.nodes import Balancer
 from tests.support.raw_client import RawClient
 from tests.support.servers import LOOPBACK, RunningServer
 from tests.support.world import NOTES, World, until
 
-BALANCER = "127.0.0.9"
+BALANCER = haproxy.SOURCE
 CLIENT = "203.0.113.7"
 LINE = b"PROXY TCP4 203.0.113.7 192.0.2.1 40000 65432\r\n"
 SIGNATURE = bytes.fromhex("0d0a0d0a000d0a515549540a")
@@ -144,24 +143,26 @@ def test_a_header_that_does_not_arrive_is_waited_for_a_moment(
 def test_haproxy_names_the_client_in_both_versions_at_both_listeners(
     world: World, tmp_path: Path
 ) -> None:
-    program = shutil.which("haproxy")
-    if program is None:
-        pytest.skip("NO REAL BALANCER IS TESTED: there is no haproxy on the PATH")
     options = ("--ssh-listen", LOOPBACK, "--set", f"door.proxies={BALANCER}")
-    with world.process(*options) as server, contextlib.ExitStack() as opened:
+    with world.process(*options) as server:
         assert server.process.stdout is not None
         over_ssh = parse_address(server.process.stdout.readline().split()[3])
-        places = haproxy(opened, program, tmp_path, server.address, over_ssh)
-        for place in places[:2]:
-            world.meet(place)
-            world.alice.forget()
-            world.alice.run("login", "--otp", world.alice.app.fresh()).succeeds()
-            assert addresses(world)[-1] == "127.0.0.1"
-        for place in places[2:]:
-            with paramiko.Transport((place.host, place.port)) as transport:
-                transport.start_client(timeout=20)
-                with pytest.raises(paramiko.SSHException):
-                    transport.auth_none("alice")
+        lines = [
+            [f"server one {listener} source {BALANCER} {send}"]
+            for listener in (server.address, over_ssh)
+            for send in ("send-proxy", "send-proxy-v2")
+        ]
+        with haproxy.running(tmp_path, lines) as places:
+            for place in places[:2]:
+                world.meet(place)
+                world.alice.forget()
+                world.alice.run("login", "--otp", world.alice.app.fresh()).succeeds()
+                assert addresses(world)[-1] == "127.0.0.1"
+            for place in places[2:]:
+                with paramiko.Transport((place.host, place.port)) as transport:
+                    transport.start_client(timeout=20)
+                    with pytest.raises(paramiko.SSHException):
+                        transport.auth_none("alice")
         assert f"balancer {BALANCER}" not in server.log
         direct_from_balancer(server)
 
@@ -170,34 +171,3 @@ def direct_from_balancer(server: RunningServer) -> None:
     with from_balancer(server.address, HELLO) as sock:
         assert is_closed(sock)
     until(lambda: f"balancer {BALANCER}" in server.log, "it was logged")
-
-
-def haproxy(
-    opened: contextlib.ExitStack, program: str, folder: Path, native: Address, ssh: Address
-) -> list[Address]:
-    """Start HAProxy; return its addresses for the native and the SSH listener, two of each."""
-    places, parts = [], ["defaults\n mode tcp\n timeout connect 5s\n timeout client 60s\n"]
-    parts.append(" timeout server 60s\n")
-    for server in (native, ssh):
-        for send in ("send-proxy", "send-proxy-v2"):
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                places.append(Address(*free.getsockname()[:2]))
-            parts.append(
-                f"listen l{len(places)}\n bind {places[-1]}\n"
-                f" server one {server} source {BALANCER} {send}\n"
-            )
-    config = folder / "haproxy.cfg"
-    config.write_text("".join(parts))
-    process = subprocess.Popen([program, "-db", "-q", "-f", str(config)])
-    opened.callback(process.wait)
-    opened.callback(process.terminate)
-
-    def listens() -> bool:
-        with contextlib.suppress(OSError):
-            for place in places:
-                socket.create_connection((place.host, place.port), 1).close()
-            return True
-        return False
-
-    until(listens, "HAProxy accepts")
-    return places
