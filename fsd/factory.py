@@ -18,12 +18,12 @@ from fsd.services.drops.keys import DropKeyAdmin
 from fsd.services.files.key_log import KeyLogWriter
 from fsd.services.login.login import LoginService
 from fsd.store import schema
-from fsd.store.engine import Database
+from fsd.store.engine import MOST_CONNECTIONS, Database
 from fskit.clock import now_ms
 from fsproto.errors import BadSettingError
 
 
-def find_database(home: Home, url: str | None) -> Database:
+def find_database(home: Home, url: str | None, connections: int = MOST_CONNECTIONS) -> Database:
     """Return the database of a data directory, without changing its schema.
 
     `BadSettingError` if the server last ran with another database: accounts that are added here
@@ -35,15 +35,15 @@ def find_database(home: Home, url: str | None) -> Database:
             f"This home's server uses the database {last}.",
             hint="Give its URL with --database or FSD_DATABASE.",
         )
-    return Database(url or home.database_url)
+    return Database(url or home.database_url, connections)
 
 
-def open_database(home: Home, url: str | None) -> Database:
+def open_database(home: Home, url: str | None, connections: int = MOST_CONNECTIONS) -> Database:
     """Return the database of a data directory with the newest schema; see `find_database`.
 
     `HomeError` if the server last ran with this database, which is empty: it was lost.
     """
-    database = find_database(home, url)
+    database = find_database(home, url, connections)
     used = database.url.render_as_string(hide_password=True) if url else None
     was_used = home.has_run and home.last_run().get("database") == used
     if was_used and schema.current(database) is None:
@@ -57,12 +57,12 @@ def open_database(home: Home, url: str | None) -> Database:
     return database
 
 
-def open_server(home: Home, url: str | None) -> Database:
+def open_server(home: Home, url: str | None, connections: int = MOST_CONNECTIONS) -> Database:
     """Return the database like `open_database`; the data directory has the keys that are in it.
 
     `IntegrityError` if the two belong to different servers.
     """
-    database = open_database(home, url)
+    database = open_database(home, url, connections)
     try:
         server_keys(home, database).renew()
     except BaseException:

@@ -97,9 +97,9 @@ def _serve_with_workers(
         counts.clear(worker.number)
         if not worker.is_first:
             settings = _settings_now(settings, again)
-        database = open_server(settings.home, settings.database)
-        opened.callback(database.close)
         share = Share(worker.number, count, counts)
+        database = open_server(settings.home, settings.database, share.connections)
+        opened.callback(database.close)
         _run(_Server(settings, database, again, share, Place(worker, sockets, inner)).run(ready))
     return 0
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _AUTOMATIC = 4
 _ENOUGH_MEMORY = 2 << 30
 """Bytes of a machine on which several workers are started without being asked for."""
+_CONNECTIONS, _FEWEST_CONNECTIONS = 48, 8
+"""Connections to PostgreSQL of all workers together, and of one at least."""
 _USERS = 1 << 16
 _COUNT = struct.Struct("<H")
 _LARGEST = 0xFFFF
@@ -90,6 +92,11 @@ class Share:
     """From 0 on."""
     count: int = 1
     counts: SharedCounts | None = None
+
+    @property
+    def connections(self) -> int:
+        """How many connections to PostgreSQL this worker may have; it allows 100 by default."""
+        return max(_FEWEST_CONNECTIONS, _CONNECTIONS // self.count)
 
     @property
     def node_name(self) -> str | None:

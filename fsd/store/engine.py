@@ -40,6 +40,10 @@ _BUSY = "busy timeout"
 
 _AWAY = ("08", "57P01", "57P02", "57P03")
 """SQLSTATE of a lost connection, and of a PostgreSQL that stops, has crashed, or starts."""
+MOST_CONNECTIONS = 26
+"""Connections of one process to PostgreSQL."""
+_KEPT = 16
+"""Those that stay open when they are no longer in use."""
 _UNUSED_S = 5.0
 """A pooled connection that was unused for so long is tried before it is used."""
 _DAMAGED = "The database is damaged.", "Mend it, or restore a backup of the whole home."
@@ -91,13 +95,16 @@ class DatabaseAwayError(DatabaseError):
 class Database:
     """A source of database sessions: `read` sees one snapshot, `write` commits all or nothing."""
 
-    def __init__(self, url: str | URL) -> None:
-        """Take an SQLAlchemy URL; opens nothing yet. `BadSettingError` if it is not one."""
+    def __init__(self, url: str | URL, connections: int = MOST_CONNECTIONS) -> None:
+        """Take an SQLAlchemy URL; opens nothing yet. `BadSettingError` if it is not one.
+
+        `connections` is how many there may be at once to PostgreSQL.
+        """
         try:
             self.url = make_url(url)
             sqlite = self.url.get_backend_name() == "sqlite"
             # Parameters include hashes of tickets, which must not appear in tracebacks.
-            self.engine = _sqlite(self.url) if sqlite else _postgresql(self.url)
+            self.engine = _sqlite(self.url) if sqlite else _postgresql(self.url, connections)
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             raise BadSettingError(
                 f"The database URL cannot be used: {error}.",
@@ -181,8 +188,11 @@ def before_commit(db: Session, act: Callable[[Session], None]) -> None:
     db.info.setdefault(_BEFORE_COMMIT, []).append(act)
 
 
-def _postgresql(url: URL) -> Engine:
-    engine = create_engine(url, pool_size=16, hide_parameters=True)
+def _postgresql(url: URL, connections: int) -> Engine:
+    kept = min(_KEPT, connections)
+    engine = create_engine(
+        url, pool_size=kept, max_overflow=connections - kept, hide_parameters=True
+    )
 
     @event.listens_for(engine, "checkin")
     def _returned(_connection: object, record: Any) -> None:  # noqa: ANN401 - the library's own

@@ -22,6 +22,7 @@ defaults
  retries 5
  option redispatch
  timeout connect 2s
+ timeout check 3s
  timeout client 120s
  timeout server 120s
 """
