@@ -23,7 +23,13 @@ from fsclient.transfer.segments import Buffer, Buffers
 from fsclient.transfer.workers import WorkerPool
 from fsproto import crypto
 from fsproto.drop import DropContent
-from fsproto.errors import ConflictError, FsError, SourceChangedError, Unreachable
+from fsproto.errors import (
+    ConflictError,
+    FsError,
+    RemoteProtocolError,
+    SourceChangedError,
+    Unreachable,
+)
 from fsproto.keys.identity import NamedBundle
 from fsproto.limits import MAX_REQUEST_SEGMENTS, SEGMENT_SIZE
 from fsproto.names import for_terminal
@@ -153,8 +159,7 @@ class _Sending:
         owner, made, size = self._owner, self._made, self._source.sealed_size
         state = self._asked()
         for _ in range(_ATTEMPTS):
-            while state.segments < self._count and not state.finished:
-                state = self._put_some(state)
+            state = self._put_all(state)
             for _ in self._sealed(len(self._leaves), self._count):
                 pass  # of segments that the server has had from an earlier attempt
             self._source.check_unchanged()
@@ -184,6 +189,17 @@ class _Sending:
         ask = StartUpload(made.drop, made.salt, self._source.sealed_size)
         state = self._owner.retry.run(lambda: self._owner.server.start(ask))
         self._ticket = state.ticket
+        return state
+
+    def _put_all(self, state: UploadState) -> UploadState:
+        """Send what the server does not have; `RemoteProtocolError` if it never has more."""
+        most, in_vain = state.segments, 0
+        while state.segments < self._count and not state.finished:
+            state = self._put_some(state)
+            in_vain = 0 if state.segments > most else in_vain + 1
+            most = max(most, state.segments)
+            if in_vain == _ATTEMPTS:
+                raise RemoteProtocolError("The server loses what it is sent.")
         return state
 
     def _put_some(self, state: UploadState) -> UploadState:
