@@ -24,6 +24,7 @@ from fsd.home.home import (
     SSH_KEYS,
     HomeError,
 )
+from fsd.home.host_keys import HostKeys
 from fsd.store.repos import cluster as rows
 from fskit.json_data import parsed
 from fsproto import crypto
@@ -110,6 +111,8 @@ class ServerKeys:
                 missing[name] = key
         if HOST_KEY in missing:
             self._home.host_key()
+        if HOST_MOVES in missing:
+            HostKeys(self._home).moves()
         if LOG_KEY in missing:
             self._home.log_key()
         return missing
