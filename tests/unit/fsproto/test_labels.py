@@ -69,6 +69,8 @@ KINDS = {
         "DROP_NOTE",
         "KEYFILE",
         "EXPORT",
+        "NODE_EXPORT",
+        "SERVER_KEY",
         "SERVER_OTP_SECRET",
         "PUBLIC_LINK",
         "PUBLIC_LINK_RECORD",
