@@ -16,6 +16,7 @@ from fsproto.link import parse_address
 from fsproto.links import url_secret
 from tests.attacks.test_hostile_links import LARGE, LIES, OTHER, SMALL, Made, Server
 from tests.e2e.test_client_links import link, put
+from tests.e2e.test_client_requests import Request
 from tests.support.browser import ELSEWHERE, Page
 from tests.support.client_processes import Client
 from tests.support.cutting_proxy import Cut, CuttingProxy
@@ -140,6 +141,32 @@ def test_nothing_of_the_page_remembers_the_secret(client: Client, page: Page):
     assert page.run("return document.cookie + JSON.stringify([localStorage, sessionStorage])") == (
         "[{},{}]"
     )
+
+
+def test_files_are_sent_through_a_proxy_that_cuts_and_accepted(
+    client: Client, page: Page, tmp_path: Path
+):
+    files = {"page 1 ü.txt": b"page 1", "large.bin": LARGE, "a\u202egpj.exe": b""}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    request = Request(client, "--note", "Your scans.", "--max-files", "3")
+    web = client.server.web.removeprefix("http://")
+    # Chromium chooses which of its connections it uses.
+    cuts = [Cut(To.SERVER, 3_000_000)] * 6
+    with CuttingProxy(parse_address(web), cuts) as proxy:
+        page.open(request.url.replace(web, str(proxy.address)))
+        page.wait_for(f"Send files to {client.name}")
+        for text in ("Your scans.", "At most 3 files"):
+            assert text in page.shown
+        page.choose(*(tmp_path / name for name in files))
+        page.fill("sender", "Bob")
+        page.press_send()
+        page.wait_for("All 3 files were sent.")
+        assert proxy.connections > 1
+    waiting = request.inbox()
+    assert {one["sender"] for one in waiting.values()} == {"Bob"}
+    assert [one["receipt"] for one in waiting.values() if one["receipt"] not in page.shown] == []
+    assert request.accept() == files
 
 
 # --- a server that lies
