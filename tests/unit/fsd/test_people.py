@@ -161,6 +161,7 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     # Only a hand-over writes to the first table, only a running fsd to the next ones, and only
     # links to the last ones; other tests cover them.
     unused = {"handovers", "hook_events", "hook_progress"}
+    unused |= {"cluster_nodes", "server_facts", "server_keys"}
     unused |= {"public_links", "public_link_parts", "public_link_contents"}
     assert {name for name, count in now.items() if count == before[name]} == unused
     office.people.remove("alice")
