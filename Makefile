@@ -102,6 +102,10 @@ vectors: $(STAMP) # Regenerate the test vectors
 picture: $(STAMP) # Draw docs/terminal.svg from a real session
 	@$(BIN)/python scripts/terminal_svg.py
 
+.PHONY: pictures
+pictures: $(STAMP) # Take the pictures of the web page in docs/
+	@$(BIN)/python -m scripts.page_pictures
+
 .PHONY: lock
 lock: $(UV_ENV)/bin/uv # Regenerate the lock files (LOCK_FLAGS=--upgrade: newer versions)
 	@$(COMPILE) -o requirements.lock pyproject.toml
