@@ -163,6 +163,7 @@ def test_removing_a_person_leaves_no_row_and_no_blob_and_others_whole(office, cl
     unused = {"handovers", "hook_events", "hook_progress"}
     unused |= {"cluster_nodes", "server_facts", "server_keys"}
     unused |= {"public_links", "public_link_parts", "public_link_contents"}
+    unused |= {"request_files", "request_links"}
     assert {name for name, count in now.items() if count == before[name]} == unused
     office.people.remove("alice")
     # bob has not been told of the share yet.
