@@ -91,6 +91,8 @@ class DatabaseAwayError(DatabaseError):
     It is unknown whether a commit that was under way took place.
     """
 
+    default_hint = "Check that it runs, and that its URL is right; its log says more."
+
 
 class Database:
     """A source of database sessions: `read` sees one snapshot, `write` commits all or nothing."""

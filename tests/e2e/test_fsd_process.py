@@ -132,7 +132,7 @@ def test_a_database_that_does_not_answer_is_a_sentence_without_its_password(prep
     pytest.importorskip("psycopg")
     url = f"postgresql+psycopg://user:hunter2@/name?host={tmp_path}"
     ended = fsd(prepared, "--database", url)
-    assert_refused(ended, 1, "The database failed")
+    assert_refused(ended, 1, "The database cannot be reached")
     assert "hunter2" not in ended.stderr
 
 
