@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import fsadmin.results
-import fsclient.results
+import fsclient.results.table
 
 PAGE = Path(__file__).parent.parent / "docs" / "json.md"
 
@@ -18,7 +18,7 @@ def page() -> str:
     """Return the text of docs/json.md with new tables."""
     text = PAGE.read_text("utf-8")
     for program, results, without in (
-        ("fsclient", fsclient.results.RESULTS, fsclient.results.WITHOUT),
+        ("fsclient", fsclient.results.table.RESULTS, fsclient.results.table.WITHOUT),
         ("fsadmin", fsadmin.results.RESULTS, fsadmin.results.WITHOUT),
     ):
         start, end = f"<!-- fields of {program} -->\n", f"<!-- end of {program} -->\n"

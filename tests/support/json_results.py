@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import fsadmin.results
-import fsclient.results
+import fsclient.results.table
 
 _RESULTS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
-    "fsclient": fsclient.results.RESULTS,
+    "fsclient": fsclient.results.table.RESULTS,
     "fsadmin": fsadmin.results.RESULTS,
 }
 _OF_ERRORS = {"error", "message", "hint", "details"}

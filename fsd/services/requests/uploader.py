@@ -7,8 +7,6 @@ The drop is stored in the transaction that ends the upload.
 
 from __future__ import annotations
 
-import struct
-import threading
 from collections.abc import Callable
 from functools import partial
 
@@ -19,9 +17,11 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.base import BlobStore
 from fsd.blobs.places import Places
 from fsd.policies import MIB, DropPolicy, LoginPolicy, RequestPolicy, UploadLimits
-from fsd.services.files.uploads import StagedUpload, StagedUploads
+from fsd.services.files.uploads import StagedUploads
 from fsd.services.links.proofs import NoSuchLink, ProofCheck, UrlEvents
 from fsd.services.requests.owner import is_newest
+from fsd.services.requests.receiving import ReceivingUpload, ReceivingUploads
+from fsd.services.requests.tickets import UploadTickets
 from fsd.store.drop_models import Drop
 from fsd.store.engine import Database, before_commit
 from fsd.store.models import User
@@ -30,10 +30,9 @@ from fsd.store.repos import drops, logins, nodes, quotas, users
 from fsd.store.repos import requests as rows
 from fsd.store.request_models import RequestFile, RequestLink
 from fsd.workers import IdleWorkers
-from fsproto import crypto
 from fsproto.drop import DROP_ID_SIZE
 from fsproto.errors import ConflictError, FsError, IntegrityError, OutOfSpaceError
-from fsproto.limits import MAX_DROPS, REQUEST_TICKET_S, SEGMENT_SIZE
+from fsproto.limits import MAX_DROPS, SEGMENT_SIZE
 from fsproto.requests.secret import LABELS
 from fsproto.requests.upload import (
     BUSY,
@@ -50,15 +49,9 @@ from fsproto.requests.upload import (
 from fsproto.sealed import integrity, stream
 from fsproto.types import DropId, RequestId, Salt
 
-_TIME = struct.Struct(">Q")
-_IDLE_MS = 60_000
-"""An upload to which nothing was sent for so long is written down and forgotten in memory."""
 _TOUCH_MS = 60_000
 _UNDER_WAY_MS = 2 * _TOUCH_MS
 """A file that was touched within this time counts as being sent now."""
-
-
-_LOCKS = 64
 
 
 class UploadRefused(FsError):
@@ -67,19 +60,6 @@ class UploadRefused(FsError):
     def __init__(self, word: str) -> None:
         super().__init__(f"An upload with a request link was refused: {word}.")
         self.word = word
-
-
-class _Receiving:
-    """An upload that this server has in memory."""
-
-    def __init__(self, blob: StagedUpload, row: RequestFile, now_ms: int) -> None:
-        self.blob = blob
-        self.request = RequestId(row.request_id)
-        self.size = row.size
-        self.lock = threading.Lock()
-        """Held while a segment is added, and while the upload ends."""
-        self.used_ms = now_ms
-        self.touched_ms = now_ms
 
 
 class RequestUploaders:
@@ -101,9 +81,7 @@ class RequestUploaders:
     ) -> None:
         """Take the parts; `ticket_key` (32 bytes) authenticates tickets, `drops` has limits."""
         self._database = database
-        self._blobs = blobs
-        self._places = places
-        self._ticket_key = ticket_key
+        self._tickets = UploadTickets(ticket_key, now_ms)
         self.policy = policy
         self.drops = drops
         self._now_ms = now_ms
@@ -116,10 +94,7 @@ class RequestUploaders:
             spare=spare,
             now_ms=now_ms,
         )
-        self._lock = threading.Lock()
-        self._active: dict[DropId, _Receiving] = {}
-        self._opening = [threading.Lock() for _ in range(_LOCKS)]
-        """Held while an upload is taken over; each for some of the drop ids."""
+        self._uploads = ReceivingUploads(self._incoming, now_ms)
         self.proofs = ProofCheck[RequestLink](
             database,
             audit,
@@ -148,7 +123,7 @@ class RequestUploaders:
 
     def check(self, request: RequestId, drop: DropId, ticket: bytes) -> None:
         """Raise `NoSuchLink` unless the ticket permits to continue an upload."""
-        self._check_ticket(request, drop, ticket)
+        self._tickets.check(request, drop, ticket)
         with self._database.read() as db:
             self._checked(db, request, drop)
 
@@ -164,10 +139,10 @@ class RequestUploaders:
             except ConflictError:
                 raise UploadRefused(ORDER) from None
             except OutOfSpaceError:
-                self._suspend(drop, one)
+                self._uploads.suspend(drop, one)
                 raise UploadRefused(NO_ROOM) from None
             except BaseException:
-                self._suspend(drop, one)
+                self._uploads.suspend(drop, one)
                 raise
             one.used_ms = self._now_ms()
             if one.used_ms - one.touched_ms >= _TOUCH_MS:
@@ -193,7 +168,7 @@ class RequestUploaders:
         with one.lock:
             if one.blob.over or one.blob.segments != stream.stored_segment_count(one.size):
                 raise UploadRefused(ORDER)
-            self._leave(drop, one)
+            self._uploads.leave(drop, one)
             try:
                 self._end(drop, one, ask, address)
             except (UploadRefused, NoSuchLink):
@@ -207,7 +182,7 @@ class RequestUploaders:
             self._incoming.discard(one.blob)
         return self._state(request, drop)
 
-    def _end(self, drop: DropId, one: _Receiving, ask: FinishUpload, address: str) -> None:
+    def _end(self, drop: DropId, one: ReceivingUpload, ask: FinishUpload, address: str) -> None:
         with one.blob.lock:
             try:
                 one.blob.must_go_on()
@@ -222,11 +197,7 @@ class RequestUploaders:
 
     def abandon(self, request: RequestId, drop: DropId) -> None:
         """Discard a checked upload, and give back what it counts; harmless if it is complete."""
-        with self._lock:
-            one = self._active.pop(drop, None)
-        if one is not None:
-            with one.lock:
-                self._incoming.discard(one.blob)
+        self._uploads.discard(drop)
         with self._database.write() as db:
             row = rows.file(db, drop)
             if row is None or row.request_id != request or row.root is not None:
@@ -239,21 +210,11 @@ class RequestUploaders:
 
     def renew(self) -> None:
         """Extend the leases of uploads, and write down those that nobody continues."""
-        now = self._now_ms()
-        with self._lock:
-            idle = [(d, one) for d, one in self._active.items() if now - one.used_ms >= _IDLE_MS]
-        for drop, one in idle:
-            with one.lock:
-                self._suspend(drop, one)
-        self._incoming.renew()
+        self._uploads.renew()
 
     def close(self) -> None:
         """Write down all uploads, at the end of the server."""
-        with self._lock:
-            left = list(self._active.items())
-        for drop, one in left:
-            with one.lock:
-                self._suspend(drop, one)
+        self._uploads.close()
 
     # --- start
 
@@ -305,37 +266,16 @@ class RequestUploaders:
 
     # --- what is received
 
-    def _received(self, request: RequestId, drop: DropId) -> _Receiving:
+    def _received(self, request: RequestId, drop: DropId) -> ReceivingUpload:
         """Return an upload in memory, taken over from another server or connection if need be."""
-        with self._lock:
-            one = self._active.get(drop)
-        if one is not None and not one.blob.over and one.request == request:
+        one = self._uploads.find(request, drop)
+        if one is not None:
             return one
         with self._database.read() as db:
             row = self._checked(db, request, drop)
-            if row.root is not None:
-                raise UploadRefused(ORDER)
-        owner, salt = rows.uploads_of(row.user_id), Salt(row.salt)
-        with self._opening[drop[0] % _LOCKS]:  # two connections must not start it twice
-            with self._lock:
-                one = self._active.get(drop)
-            if one is None or one.blob.over:
-                found = self._incoming.resume(owner, salt)
-                blob = found[0] if found else self._incoming.begin(owner, salt, resumable=True)
-                one = _Receiving(blob, row, self._now_ms())
-                with self._lock:
-                    self._active[drop] = one
-        return one
-
-    def _suspend(self, drop: DropId, one: _Receiving) -> None:
-        """Write down what was received, for a later connection; the lock is held."""
-        self._leave(drop, one)
-        self._incoming.suspend(one.blob)
-
-    def _leave(self, drop: DropId, one: _Receiving) -> None:
-        with self._lock:
-            if self._active.get(drop) is one:
-                del self._active[drop]
+        if row.root is not None:
+            raise UploadRefused(ORDER)
+        return self._uploads.open(row)
 
     def _forget(self, drop: DropId) -> None:
         with self._database.write() as db:
@@ -343,7 +283,7 @@ class RequestUploaders:
             if row is not None and row.root is None:
                 rows.forget_file(db, row)
 
-    def _store(self, drop: DropId, one: _Receiving, ask: FinishUpload, address: str) -> None:
+    def _store(self, drop: DropId, one: ReceivingUpload, ask: FinishUpload, address: str) -> None:
         """Store a complete drop in one transaction."""
         committing: list[bool] = []
         now, blob = self._now_ms(), one.blob
@@ -393,7 +333,7 @@ class RequestUploaders:
             raise NoSuchLink
         return request, owner
 
-    # --- tickets and request links
+    # --- request links
 
     def _state(self, request: RequestId, drop: DropId) -> UploadState:
         with self._database.read() as db:
@@ -405,21 +345,7 @@ class RequestUploaders:
             segments = stream.stored_segment_count(row.size)
         else:
             segments = self._received(request, drop).blob.segments
-        ticket = self._ticket(request, drop, self._now_ms())
-        return UploadState(ticket, segments, row.root is not None)
-
-    def _ticket(self, request: RequestId, drop: DropId, at_ms: int) -> bytes:
-        stated = _TIME.pack(at_ms)
-        return stated + crypto.hmac_sha256(self._ticket_key, request, drop, stated)
-
-    def _check_ticket(self, request: RequestId, drop: DropId, ticket: bytes) -> None:
-        if len(ticket) < _TIME.size or len(drop) != DROP_ID_SIZE:
-            raise NoSuchLink
-        (at_ms,) = _TIME.unpack_from(ticket)
-        if not crypto.equal(ticket, self._ticket(request, drop, at_ms)):
-            raise NoSuchLink
-        if not 0 <= self._now_ms() - at_ms < REQUEST_TICKET_S * 1000:
-            raise NoSuchLink
+        return UploadState(self._tickets.make(request, drop), segments, row.root is not None)
 
     def _checked(self, db: Db, request: RequestId, drop: DropId) -> RequestFile:
         """Return the row of a file of a request link that is open; `NoSuchLink`."""

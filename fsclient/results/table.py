@@ -1,131 +1,26 @@
-"""The fields of every `--json` result of fsclient; docs/json.md is generated from them.
-
-A name with dots is a field of a field; `[]` is each element of a list.
-"""
+"""The results of all commands."""
 
 from __future__ import annotations
 
-Fields = dict[str, str]
-
-FAILED: Fields = {
-    "failed": "failures that did not stop the command",
-    "failed[].error": "the code of the error",
-    "failed[].message": "a sentence",
-    "failed[].hint": "what to do, or null",
-}
-_LEFT: Fields = {
-    "left": "what keeps its old keys; with `--now`, the exit status is then not 0",
-    "left[].path": "null if it is unknown",
-    "left[].error": "the code of the error",
-    "left[].message": "a sentence",
-}
-_TOTALS: Fields = {
-    "files": "number of files that were sent or received",
-    "folders": "number of folders that were created",
-    "bytes": "plaintext bytes that were transferred",
-    "seconds": "duration of the transfer, without the login",
-    "bytes_per_second": "null if the duration is too short to measure",
-    "skipped": "number of files that are the same already",
-    "touched": "number of files of which only the time or mode was set",
-    "moved": "number of files and folders that were moved because they were moved on the other "
-    "side (`sync --two-way`)",
-    "removed": "number of files and folders that were removed",
-    "excluded": "number of files and folders that filters left out",
-    "sparse": "paths of sparse files, whose holes were sent as zeros",
-    "actions": "with `--dry-run` only: what would be done",
-    "actions[].action": "one word",
-    "actions[].path": "the path",
-    "actions[].size": "bytes, or null",
-}
-_LEFT_OUT: Fields = {"left_out": "local paths that were left out, for example symbolic links"}
-_TRANSFER = _TOTALS | _LEFT_OUT | FAILED
-_DROPPED: Fields = {
-    "[].dropped": "for a file that was accepted from a drop, else null",
-    "[].dropped.id": "the id of the drop; of a file that was sent with a request link, `key` is "
-    "`request`, `label` the note of the request link, and `address` how the uploader signed",
-    "[].dropped.arrived_ms": "when it arrived",
-    "[].dropped.address": "the address of the sender",
-    "[].dropped.key": "fingerprint of the sender's SSH key; null for a one-time password",
-    "[].dropped.label": "the note of that key, or null",
-}
-_ENTRIES: Fields = {
-    "[].name": "the last part of `path`",
-    "[].path": "the remote path",
-    "[].kind": "`file`, `folder`, `symlink`; `refused` for an entry that does not verify: the "
-    "other fields are then null but `author` (whose signature was verified) and `refused`",
-    "[].size": "bytes",
-    "[].mtime_ns": "time of the last change",
-    "[].executable": "whether the file may be executed",
-    "[].version": "number of the version",
-    "[].author": "null if the author's signature does not verify; the exit status is then 7",
-    **_DROPPED,
-    "[].shared_with": "with `ls -l`: the members of a file or folder that you share, without those "
-    "of folders above it; null without `-l`, and in `find` and `tree`",
-    "[].refused": "null, except for an entry that does not verify",
-    "[].refused.id": "the id of the node, for `rm --id`; null for a share of another user",
-    "[].refused.folder": "the path of the folder",
-    "[].refused.state_author": "if `author` is null: the author of the folder's newest state, who "
-    "vouches for the entry; else null",
-    "[].refused.message": "why the entry does not verify",
-}
-_REMOVED: Fields = {
-    "name": "the last part of `path`",
-    "path": "the former path",
-    "kind": "`file`, `folder` or `symlink`",
-    "size": "bytes",
-    "version": "the last version",
-    "id": "for `restore --id`",
-    "removed_ms": "when it was removed",
-    "removed_by": "the user who removed it",
-    "replaced": "whether another file took its name",
-}
-_PERSON: Fields = {
-    "user": "the account",
-    "server": "the address of the server",
-    "fingerprint": "the fingerprint of the public keys",
-}
-_AGENT: Fields = {
-    "running": "whether there is an agent; the other fields are only there if it is true",
-    "pid": "its process",
-    "socket": "the path of its socket",
-    "hold_seconds": "how long it keeps a key",
-    "keys": "the keys that it has",
-    "keys[].file": "the identity file that the key opens",
-    "keys[].ends_ms": "when it is wiped",
-}
-_PROFILES: Fields = {
-    "[].name": "the name of the profile",
-    "[].user": "the account, or null if it is not known",
-    "[].server": "the address of the server, or null",
-    "[].default": "whether commands without `--profile` use it",
-    "[].state": "`session`, `no session`, `enrolling` or `damaged`",
-    "[].session_ends_ms": "when the session ends; null: there is none",
-    "[].in_use": "whether a gateway, mount, watch or shell uses it",
-    "[].folder": "its folder",
-}
-
-_LINK: Fields = {
-    "id": "the id of the link",
-    "path": "the path of what it opens, when the link was made",
-    "name": "the name that receivers see",
-    "files": "number of files",
-    "expires_ms": "when it ends; null: never",
-    "max_downloads": "how many downloads it permits; null: any number",
-    "password": "whether it has a password",
-}
-
-_REQUEST: Fields = {
-    "id": "the id of the request link",
-    "folder": "the folder for accepted files",
-    "note": "the text that uploaders see",
-    "expires_ms": "when it ends; null: never",
-    "max_files": "how many files it permits; null: any number",
-    "max_bytes": "how many bytes it permits, of all files together; null: any number",
-    "password": "whether it has a password",
-}
+from fsclient.results.groups import (
+    AGENT,
+    DROPPED,
+    ENTRIES,
+    FAILED,
+    LEFT,
+    LEFT_OUT,
+    LINK,
+    PERSON,
+    PROFILES,
+    REMOVED,
+    REQUEST,
+    TOTALS,
+    TRANSFER,
+    Fields,
+)
 
 RESULTS: dict[str, Fields] = {
-    "enroll": _PERSON,
+    "enroll": PERSON,
     "login": {"user": "the account", "session_ends_ms": "when the session ends"},
     "logout": {
         "logged_out": "whether the session of this profile ended",
@@ -153,7 +48,7 @@ RESULTS: dict[str, Fields] = {
         "otpauth_uri": "the same for authenticator apps",
         "confirmed": "whether a code of the new secret was used already",
     },
-    "whoami": _PERSON | {"host_key": "the trusted host key", "profile": "the name of the profile"},
+    "whoami": PERSON | {"host_key": "the trusted host key", "profile": "the name of the profile"},
     "status": {
         "user": "the account",
         "server": "the address of the server",
@@ -168,10 +63,10 @@ RESULTS: dict[str, Fields] = {
         "key_backup": "whether the server says that it has a backup of the present keys",
         "recovery_codes": "how many recovery codes are unused, as the server says",
     },
-    "put": _TRANSFER,
-    "get": _TRANSFER,
-    "link": _LINK | {"url": "the URL, with the secret; the server cannot show it again"},
-    "links": {f"[].{name}": text for name, text in _LINK.items()}
+    "put": TRANSFER,
+    "get": TRANSFER,
+    "link": LINK | {"url": "the URL, with the secret; the server cannot show it again"},
+    "links": {f"[].{name}": text for name, text in LINK.items()}
     | {
         "[].path": "the same; null if the record of the link does not open, and the exit status is "
         "then 7",
@@ -181,8 +76,8 @@ RESULTS: dict[str, Fields] = {
         "[].used_ms": "when the last download was started; 0: none was",
         "[].locked": "whether it was locked after too many wrong passwords",
     },
-    "request": _REQUEST | {"url": "the URL, with the secret; the server cannot show it again"},
-    "requests": {f"[].{name}": text for name, text in _REQUEST.items()}
+    "request": REQUEST | {"url": "the URL, with the secret; the server cannot show it again"},
+    "requests": {f"[].{name}": text for name, text in REQUEST.items()}
     | {
         "[].folder": "the same; null if the record of the request link does not open, and the exit "
         "status is then 7",
@@ -202,13 +97,13 @@ RESULTS: dict[str, Fields] = {
         "sent[].size": "bytes",
         "sent[].id": "the id of the drop",
         "sent[].receipt": "the receipt: the recipient's `inbox` shows the same for this file",
-        **_LEFT_OUT,
+        **LEFT_OUT,
         **FAILED,
     },
     "unlink": {"ended": "the ids of the links that were ended"},
     "sync": {
         "direction": "`up` or `down`; with `--two-way`: `both`",
-        **_TRANSFER,
+        **TRANSFER,
         "conflicts": "with `--two-way` only: the files that changed on both sides",
         "conflicts[].path": "the path from the top folder",
         "conflicts[].copy": "the new path of one version; null if `--conflict` replaced it",
@@ -217,7 +112,7 @@ RESULTS: dict[str, Fields] = {
         "trash_expired": "number of files deleted from the local trash because they had been there "
         "for 30 days",
     },
-    "cp": _TOTALS | FAILED,
+    "cp": TOTALS | FAILED,
     "check": {
         "same": "number of files and symbolic links with the same content",
         "only_local": "paths that the remote side lacks, from the top folder; a folder's ends in "
@@ -228,17 +123,17 @@ RESULTS: dict[str, Fields] = {
         "different[].why": "`kind`, `size` or `content`",
         "excluded": "number of files and folders that filters left out",
         "seconds": "duration, without the login",
-        **_LEFT_OUT,
+        **LEFT_OUT,
         **FAILED,
     },
-    "ls": _ENTRIES
+    "ls": ENTRIES
     | {
         "[].note": "with the URL of a link only: the text of the person who made it. `version` and "
         "`author` are null there",
     },
-    "find": _ENTRIES,
-    "tree": _ENTRIES,
-    "find --removed": {f"[].{name}": text for name, text in _REMOVED.items()},
+    "find": ENTRIES,
+    "tree": ENTRIES,
+    "find --removed": {f"[].{name}": text for name, text in REMOVED.items()},
     "du": {
         "[].path": "a folder or single file; the total of each path that was asked for is the "
         "last of its folders",
@@ -267,11 +162,11 @@ RESULTS: dict[str, Fields] = {
         "versions[].author_checked": "false if no client can determine whether the author was a "
         "writer there",
         "versions[].changes": "what changed, in words",
-        **{f"versions{name}": text for name, text in _DROPPED.items()},
+        **{f"versions{name}": text for name, text in DROPPED.items()},
         "complete": "whether the versions go back to the first",
         "removed": "of a folder: a list of what was removed from it, the latest first; of a "
         "removed file: one object with the same fields (`removed.name` and so on)",
-        **{f"removed[].{name}": text for name, text in _REMOVED.items()},
+        **{f"removed[].{name}": text for name, text in REMOVED.items()},
     },
     "restore": {
         "path": "the current path",
@@ -279,7 +174,7 @@ RESULTS: dict[str, Fields] = {
         "was_removed": "whether the file or folder had been removed",
         "changed": "false if nothing had to change",
     },
-    "trash list": {f"[].{name}": text for name, text in _REMOVED.items()},
+    "trash list": {f"[].{name}": text for name, text in REMOVED.items()},
     "trash list --local": {
         "[].path": "the local path in the trash; the oldest first",
         "[].former": "its former path from the top folder of the sync",
@@ -314,7 +209,7 @@ RESULTS: dict[str, Fields] = {
         "members": "with a group: the people who lost access",
         "changed": "whether it was shared",
         "renewed": "number of new keys that `--now` created",
-        **_LEFT,
+        **LEFT,
     },
     "shares": {
         "by_me": "what the user shares",
@@ -435,12 +330,12 @@ RESULTS: dict[str, Fields] = {
         "key_file": "the key for them",
     },
     "mount": {"mounted": "the local folder"},
-    "agent start": _AGENT,
-    "agent status": _AGENT,
+    "agent start": AGENT,
+    "agent status": AGENT,
     "agent lock": {"running": "whether there is an agent"},
     "agent stop": {"running": "false"},
-    "profiles": _PROFILES,
-    "profiles list": _PROFILES,
+    "profiles": PROFILES,
+    "profiles list": PROFILES,
     "profiles default": {"default": "the profile from now on"},
     "profiles rename": {"name": "the new name", "before": "the former name"},
     "profiles remove": {
@@ -454,8 +349,8 @@ RESULTS: dict[str, Fields] = {
         "file": "the new file; with `-`, only the export itself is printed",
         "fingerprint": "the fingerprint of the public keys",
     },
-    "keys import": _PERSON,
-    "keys recover": _PERSON,
+    "keys import": PERSON,
+    "keys recover": PERSON,
     "keys backup": {
         "user": "the account",
         "phrase": "the words, separated by a blank. A person with these words can recover the keys",
@@ -468,7 +363,7 @@ RESULTS: dict[str, Fields] = {
         "user": "the account",
         "fingerprint": "the fingerprint of the new keys",
         "renewed": "number of files and folders that took a new key with `--now`",
-        **_LEFT,
+        **LEFT,
     },
     "keys republish": {
         "user": "the account",
