@@ -34,7 +34,12 @@ SERVER_ONLY = (
     "sqlalchemy",
 )
 """Top folders of packages that `fsclient` never imports."""
-SERVER_EXTRAS = ("psycopg", "psycopg-binary", "uvloop")
+SERVER_EXTRAS = (
+    *("psycopg", "psycopg-binary", "uvloop"),
+    *("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"),
+)
+AWS_SERVICES = ("s3", "sts", "sso", "sso-oidc")
+"""Services that boto3 has to know: the store, and the ways to get access to it."""
 UNITS = (
     "fsd.service",
     "fsd-backup.service",
@@ -107,6 +112,7 @@ def deb() -> Path:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "root"
         _stage(root / LIBRARY, SERVER_EXTRAS)
+        _forget_services(root / LIBRARY / "botocore/data")
         _add_programs(root)
         _add_pages(root)
         control = root / "DEBIAN"
@@ -156,6 +162,13 @@ def _stage(folder: Path, extras: tuple[str, ...] = ()) -> None:
     for facts in folder.glob("*.dist-info"):
         for name in ("direct_url.json", "INSTALLER", "REQUESTED", "RECORD"):
             (facts / name).unlink(missing_ok=True)
+
+
+def _forget_services(folder: Path) -> None:
+    """Delete the descriptions of the services that nobody here calls: 27 of 28 MB."""
+    for path in folder.iterdir():
+        if path.is_dir() and path.name not in AWS_SERVICES:
+            shutil.rmtree(path)
 
 
 def _locked(name: str) -> str:
