@@ -15,6 +15,30 @@ from fsproto.errors import UsageError
 if TYPE_CHECKING:
     from fsd.services.accounts.access import SessionView
 
+_DIGITS = 19
+"""Of the first number that a database does not take."""
+
+
+class SessionNumber(click.ParamType[int]):
+    """The number of a session, as `fsadmin sessions` shows it."""
+
+    name = "session"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the number; a usage error for another text, for example the name of a user."""
+        text = str(value)
+        is_number = text.isascii() and text.isdigit() and len(text) < _DIGITS
+        if not is_number or not int(text):
+            self.fail(
+                f"'{text}' is not the number of a session; 'fsadmin sessions' shows the numbers, "
+                "and --user NAME ends all sessions of a user.",
+                param,
+                ctx,
+            )
+        return int(text)
+
 
 @click.command("recovery-codes", short_help="Create recovery codes for a user.")
 @click.argument("name")
@@ -102,7 +126,7 @@ def sessions(admin: Admin, *, user: str | None) -> None:
 
 
 @click.command("revoke", short_help="End sessions immediately.")
-@click.argument("numbers", nargs=-1, type=click.IntRange(min=1), metavar="[SESSION]...")
+@click.argument("numbers", nargs=-1, type=SessionNumber(), metavar="[SESSION]...")
 @click.option("--user", metavar="NAME", help="End all sessions of this user.")
 @common_options
 @click.pass_obj

@@ -24,6 +24,8 @@ from fsproto.keys.private import pack_identity
 from fsproto.keys.recovery import RecoverySecret
 from fsproto.links.description import Description
 from fsproto.packing import pack, unpack
+from fsproto.requests.description import RequestDescription
+from fsproto.requests.drop import RequestNote
 from fsproto.sealed.manifest import Dropped, DroppedMetadata, Manifest, Metadata, Mode
 from fsproto.sealed.stream import StreamSealer, key_commitment, sealed_size
 from fsproto.types import DropId, FileKey, Salt
@@ -88,6 +90,20 @@ def descriptions() -> Iterator[bytes]:
             yield pack(from_json(Description, one["fields"]))
 
 
+def requests() -> Iterator[bytes]:
+    """Yield the descriptions of request links, without their seal."""
+    for one in vectors("requestlink"):
+        if "fields" in one:
+            yield pack(from_json(RequestDescription, one["fields"]))
+
+
+def request_notes() -> Iterator[bytes]:
+    """Yield the notes of files that were sent with request links, without their seal."""
+    for one in vectors("requestdrop"):
+        if "fields" in one:
+            yield pack(from_json(RequestNote, one["fields"]))
+
+
 WEB = (
     b"GET /l HTTP/1.1\r\nHost: a\r\n\r\n",
     b"POST /l/1/AAAAAAAAAAAAAAAAAAAAAA HTTP/1.1\r\nHost: a\r\nAuthorization: FS-Proof AAAA\r\n\r\n",
@@ -95,8 +111,12 @@ WEB = (
         b"GET /l/1/AAAAAAAAAAAAAAAAAAAAAA/AAAA HTTP/1.1\r\nHost: a\r\nAuthorization: FS-Ticket AAAA"
         b"\r\nRange: bytes=1-5\r\nX-Forwarded-For: 192.0.2.1, ::1\r\n\r\n"
     ),
+    (
+        b"PUT /r/1/AAAAAAAAAAAAAAAAAAAAAA/AAAAAAAAAAAAAAAAAAAAAA/0 HTTP/1.1\r\nHost: a\r\n"
+        b"Authorization: FS-Ticket AAAA\r\nContent-Length: 17\r\n\r\n"
+    ),
 )
-"""Requests of receivers of public links."""
+"""Requests of receivers of public links, and of uploaders."""
 
 _PROXY_START = bytes.fromhex("0d0a0d0a000d0a515549540a")
 PROXY = (

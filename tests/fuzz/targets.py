@@ -52,6 +52,12 @@ from fsproto.links.url import parse_url
 from fsproto.names import clean_name, drop_parts, for_terminal, parse_path
 from fsproto.packing import Record, pack, unpack
 from fsproto.proofs.prefix_tree import PrefixTree
+from fsproto.requests import url as request_url
+from fsproto.requests.description import RequestDescription, open_request
+from fsproto.requests.drop import RequestNote
+from fsproto.requests.record import RequestRecord
+from fsproto.requests.secret import RequestSecret
+from fsproto.requests.upload import FinishUpload, StartUpload, UploadState
 from fsproto.sealed.folder import FolderState, verify_state
 from fsproto.sealed.manifest import (
     Manifest,
@@ -62,7 +68,7 @@ from fsproto.sealed.manifest import (
 )
 from fsproto.sealed.padding import LONG, fill
 from fsproto.sealed.stream import HEADER_SIZE, StreamOpener
-from fsproto.signed import Signed, sign
+from fsproto.signed import Signed, payload_hash, sign
 from fsproto.types import Hash
 from fsproto.wire.connection import NEED_DATA, Connection, ConnectionState
 from fsproto.wire.handshake import Channel, ClientHandshake, ServerHandshake
@@ -78,14 +84,19 @@ _RECORDS: tuple[type[Record], ...] = (
     Bundle,
     Drop,
     DropContent,
+    FinishUpload,
     FolderState,
     GroupedList,
     KeyLogHead,
     Manifest,
     MemberList,
     Metadata,
+    RequestNote,
+    RequestRecord,
     RootGrant,
     Signed,
+    StartUpload,
+    UploadState,
 )
 
 
@@ -357,6 +368,22 @@ def _public_link(data: bytes) -> None:
     open_description(_LINK, _LINK.commitment + sealed)
 
 
+def _request_link_url(data: bytes) -> None:
+    url = request_url.parse_url(_text(data))
+    if request_url.parse_url(str(url)) != url:
+        raise AssertionError("a printed URL that reads otherwise")
+
+
+def _request_link(data: bytes) -> None:
+    """A description with any content: the maker of a request link can seal any."""
+    bundle = Hash(bytes(crypto.HASH_SIZE))
+    with suppress(FsError):
+        bundle = payload_hash(labels.HASH_BUNDLE, unpack(data, RequestDescription).bundle)
+    keys = _REQUEST
+    binding = labels.REQUEST + keys.request + bundle
+    open_request(keys, bundle, keys.seal(fill(data), binding))
+
+
 def _web_request(data: bytes) -> bool:
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=8192)
     http.receive_data(data)
@@ -405,6 +432,7 @@ def _sftp(data: bytes) -> int:
 
 _ED25519 = struct.pack(">I11sI32s", 11, b"ssh-ed25519", 32, bytes(32))
 _LINK = LinkSecret(bytes(32)).keys()
+_REQUEST = RequestSecret(bytes(32)).keys()
 _OPEN = packet(3, struct.pack(">II4sI", 1, 4, b"name", 0x8000000F), bytes(40))
 
 TARGETS = {
@@ -413,7 +441,10 @@ TARGETS = {
     "record": Target(_record, ("messages",), packed=True),
     "message": Target(_message, ("packing",), also=tuple(seeds.encoded_messages()), packed=True),
     "values": Target(
-        _values, ("manifest", "state", "members", "bundle", "head", "grant", "drop"), packed=True
+        _values,
+        ("manifest", "state", "members", "bundle", "head", "grant", "drop", "requestupload"),
+        also=tuple(seeds.request_notes()),
+        packed=True,
     ),
     "signed": Target(
         _signed, ("manifest", "state", "members", "bundle", "signed", "head"), packed=True
@@ -439,6 +470,8 @@ TARGETS = {
     "link": Target(_link, ("enroll",)),
     "public_link_url": Target(_public_link_url, ("linkurl",)),
     "public_link": Target(_public_link, also=tuple(seeds.descriptions()), packed=True),
+    "request_link_url": Target(_request_link_url, ("requesturl",)),
+    "request_link": Target(_request_link, also=tuple(seeds.requests()), packed=True),
     "web_request": Target(_web_request, also=seeds.WEB, raises=(h11.RemoteProtocolError,)),
     "proxy_header": Target(_proxy_header, also=seeds.PROXY, raises=(BadProxyHeaderError,)),
     "otpauth": Target(_otpauth, ("otp",)),

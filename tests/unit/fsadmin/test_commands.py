@@ -103,6 +103,13 @@ def test_the_list_in_json_is_an_array_of_people(admin):
     assert all(fields_of(person) == PERSON for person in people)
 
 
+def test_revoke_with_a_name_says_how_to_end_the_sessions_of_a_user(admin):
+    status, out, err = admin("revoke", "alice")
+    assert (status, out) == (2, "")
+    assert "'alice' is not the number of a session" in err
+    assert "--user NAME" in err
+
+
 @pytest.mark.cases(10)
 @pytest.mark.parametrize(
     ("command", "status"),
