@@ -28,6 +28,8 @@ class Plan:
     sessions: int
     listing: int
     """Entries of the listed folder."""
+    linked: int
+    """Size of the file behind a public link, in bytes."""
     clients: int
     """Number of simultaneous clients."""
     client_bytes: int
@@ -35,7 +37,17 @@ class Plan:
     """Sizes for the growth of cost, in bytes."""
 
 
-EVERYTHING = ("large", "sizes", "small", "latency", "listing", "sessions", "fairness", "scale")
+EVERYTHING = (
+    "large",
+    "sizes",
+    "small",
+    "latency",
+    "listing",
+    "links",
+    "sessions",
+    "fairness",
+    "scale",
+)
 FULL = Plan(
     kind="latest",
     what=EVERYTHING,
@@ -47,13 +59,14 @@ FULL = Plan(
     files=5000,
     sessions=1000,
     listing=10_000,
+    linked=256 * MIB,
     clients=16,
     client_bytes=64 * MIB,
     scale=(GIB, 2 * GIB, 4 * GIB, 10 * GIB),
 )
 QUICK = Plan(
     kind="quick",
-    what=("large", "sizes", "small", "latency", "sessions", "fairness"),
+    what=("large", "sizes", "small", "latency", "links", "sessions", "fairness"),
     rounds=2,
     short_rounds=3,
     large=64 * MIB,
@@ -62,6 +75,7 @@ QUICK = Plan(
     files=500,
     sessions=50,
     listing=1000,
+    linked=64 * MIB,
     clients=4,
     client_bytes=16 * MIB,
     scale=(GIB // 4, GIB),

@@ -47,6 +47,7 @@ class Fsd:
     env: dict[str, str] = field(default_factory=dict)
     """Environment of the user's `fsclient`."""
     workers: int = 1
+    options: tuple[str, ...] = ()
 
     @property
     def pid(self) -> int:
@@ -60,7 +61,7 @@ class Fsd:
     def restart(self) -> None:
         """Restart the server, so that its memory is that of an idle server."""
         end(self.process)
-        self.process, self.address = _start(self.home, self.address, self.workers)
+        self.process, self.address = _start(self.home, self.address, self.workers, self.options)
 
     def enrol(self, name: str) -> dict[str, str]:
         """Add a user, enrol and log in; return the environment for that user's commands."""
@@ -81,11 +82,11 @@ class Fsd:
 
 
 @contextlib.contextmanager
-def fsd(work: Path, workers: int = 1) -> Iterator[Fsd]:
-    """Run an `fsd` with one enrolled user."""
+def fsd(work: Path, workers: int = 1, options: tuple[str, ...] = ()) -> Iterator[Fsd]:
+    """Run an `fsd`, with further options, and one enrolled user."""
     home = work / "fsd"
-    process, address = _start(home, f"{LOOPBACK}:0", workers)
-    server = Fsd(home, process, address, workers=workers)
+    process, address = _start(home, f"{LOOPBACK}:0", workers, options)
+    server = Fsd(home, process, address, workers=workers, options=options)
     try:
         server.env = server.enrol("alice")
         yield server
@@ -93,14 +94,16 @@ def fsd(work: Path, workers: int = 1) -> Iterator[Fsd]:
         end(server.process)
 
 
-def _start(home: Path, listen: str, workers: int) -> tuple[subprocess.Popen[str], str]:
+def _start(
+    home: Path, listen: str, workers: int, options: tuple[str, ...]
+) -> tuple[subprocess.Popen[str], str]:
     log = home.with_name("fsd.log")
     with log.open("ab") as file:
         process = subprocess.Popen(
             # One person holds all idle sessions of the measurement.
             [str(BIN / "fsd"), "--home", str(home), "--listen", listen,
              "--workers", str(workers), "--set", "person.connections=5000",
-             "--set", "person.sessions=5000"],
+             "--set", "person.sessions=5000", *options],
             env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=file,
             text=True,
         )  # fmt: skip

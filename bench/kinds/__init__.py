@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from bench.kinds.fairness import fairness
 from bench.kinds.large import large
 from bench.kinds.latency import latency
+from bench.kinds.links import links
 from bench.kinds.listing import listing
 from bench.kinds.scale import scale
 from bench.kinds.sessions import sessions
@@ -16,5 +17,5 @@ from bench.lab import Lab
 
 KINDS: Mapping[str, Callable[[Lab], None]] = {
     kind.__name__: kind
-    for kind in (large, sizes, small, latency, listing, sessions, fairness, scale)
+    for kind in (large, sizes, small, latency, listing, links, sessions, fairness, scale)
 }
