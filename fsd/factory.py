@@ -9,7 +9,7 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.opening import open_store
 from fsd.cluster.keys import ServerKeys
 from fsd.home.home import Home, HomeError
-from fsd.master_key import open_vault
+from fsd.master_key import check_users, open_vault
 from fsd.policies import BlobPolicy, HookPolicy, LoginPolicy, QuotaPolicy
 from fsd.services.accounts.access import AccessAdmin
 from fsd.services.accounts.groups import GroupAdmin
@@ -42,18 +42,26 @@ def open_database(home: Home, url: str | None, connections: int = MOST_CONNECTIO
     """Return the database of a data directory with the newest schema; see `find_database`.
 
     `HomeError` if the server last ran with this database, which is empty: it was lost.
+    `IntegrityError` if an older schema is that of another server; then it is not upgraded.
     """
     database = find_database(home, url, connections)
     used = database.url.render_as_string(hide_password=True) if url else None
     was_used = home.has_run and home.last_run().get("database") == used
-    if was_used and schema.current(database) is None:
+    revision = schema.current(database)
+    if was_used and revision is None:
         database.close()
         raise HomeError(
             f"The database of {home.path} is missing or empty, but a server has used it.",
             hint="Restore a backup into a new data directory with 'fsadmin restore', or put the "
             "database back from a copy.",
         )
-    schema.upgrade(database)
+    try:
+        if revision not in (None, schema.head()) and schema.is_known(revision):
+            check_users(home, database)
+        schema.upgrade(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 

@@ -59,6 +59,26 @@ def open_vault(home: Home, database: Database, random: Random = os.urandom) -> V
     return vault
 
 
+def check_users(home: Home, database: Database) -> None:
+    """Raise `IntegrityError` if this is not the master key of a database with any older schema.
+
+    So an upgrade does not change the database of another server.
+    """
+    if not (home.path / MASTER_KEY).exists():
+        return
+    with database.read() as db:
+        row = db.execute(select(User.id, User.otp_secret).limit(1)).first()
+    if row is None:
+        return
+    user, sealed = row
+    try:
+        Vault(home.master_key(), os.urandom).open(sealed, user)
+    except IntegrityError:
+        if not (home.path / NEXT).exists():
+            raise
+        Vault(home.read(NEXT), os.urandom).open(sealed, user)
+
+
 def _check(vault: Vault, db: Db) -> None:
     """Open something that is sealed in the database, if there is anything."""
     user = users.anybody(db)

@@ -278,6 +278,19 @@ def test_files_of_protocol_1_are_refused_and_stay_as_they_are(empty, tmp_path, c
     assert count(empty, "nodes") == 1
 
 
+def test_an_older_database_of_another_server_is_not_upgraded(tmp_path: Path):
+    home, other = home_at(tmp_path / "home"), home_at(tmp_path / "other")
+    with closing(factory.open_database(home, None)) as database:
+        factory.people(home, database).add("alice", digits=6, period=30, algorithm="SHA1")
+        schema.downgrade(database, "0024")
+        url = str(home.database_url)
+        with pytest.raises(IntegrityError, match="does not open with this master key"):
+            factory.open_database(other, url)
+        assert schema.current(database) == "0024"
+        factory.open_database(home, None).close()
+        assert schema.current(database) == schema.head()
+
+
 ODD_NAMES = [
     *("team?files", "a#b", "100%", "%2e%2e", "q&mode=memory", ":memory:", "a@b:c", "sp ace"),
     *("file:x?mode=memory", 'it\'s "so"', "back\\slash", "ü", "new\nline"),
