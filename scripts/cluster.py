@@ -106,7 +106,7 @@ class Cluster:
         listen, health = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         home.mkdir(mode=0o700, exist_ok=True)
         (home / "fsd.toml").write_text(
-            f'listen = "{listen}"\ndatabase = "{self.database}"\nmetrics_listen = "{health}"\n'
+            f'listen = "{listen}"\ndatabase = "{self.database}"\nhealth_listen = "{health}"\n'
             f'[door]\nproxies = ["{BALANCER}"]\n'
             f'[blobs]\nstore = "s3://{BUCKET}/fs"\nendpoint = "{self.endpoint}"\n',
             encoding="utf-8",
@@ -129,7 +129,7 @@ class Cluster:
     def _start_balancer(self, nodes: list[tuple[str, str]]) -> None:
         lines = ["defaults", "  mode tcp", "  timeout connect 5s", "  timeout client 24h"]
         lines += ["  timeout server 24h", "  option httpchk"]
-        lines += ["  http-check send meth GET uri /healthz hdr Host localhost"]
+        lines += ["  http-check send meth GET uri /healthz"]
         lines += ["listen fsd", f"  bind {self.address}", "  balance roundrobin"]
         for number, (address, health) in enumerate(nodes, 1):
             port = health.rpartition(":")[2]
