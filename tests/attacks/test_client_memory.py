@@ -26,12 +26,13 @@ from fsproto.messages.drops import Drops, GetDrops
 from fsproto.messages.files import Entries, Found, List, Listed
 from fsproto.messages.history import GetHistory, GetRemoved, Gone, History, Lineage, Removed
 from fsproto.messages.links import GetLinks, Links, OwnLink
+from fsproto.messages.requests import GetRequests, OwnRequest, Requests
 from fsproto.messages.shares import GetShared, GetShares, Members, Own, Share, Shared, Shares
 from fsproto.packing import pack, unpack
 from fsproto.sealed.manifest import Manifest, seal_metadata, sign_manifest
 from fsproto.sealed.stream import sealed_size
 from fsproto.signed import Signed
-from fsproto.types import DropId, Hash, LinkId, NodeId, Root, Salt
+from fsproto.types import DropId, Hash, LinkId, NodeId, RequestId, Root, Salt
 from fsproto.wire.connection import Control, Data
 from tests.support.hostile_server import (
     Floods,
@@ -225,6 +226,29 @@ def junk_links() -> Iterator[Message]:
     return in_parts(60_200, part)
 
 
+def junk_requests() -> Iterator[Message]:
+    """Yield request links whose records do not open."""
+
+    def request() -> OwnRequest:
+        numbers = None, None, None, 0, 0, 0, 0
+        return OwnRequest(
+            RequestId(os.urandom(16)),
+            Hash(bytes(32)),
+            bytes(8000),
+            1,
+            False,
+            1,
+            *numbers,
+            False,
+            False,
+        )
+
+    def part(count: int) -> Message:
+        return Requests([request() for _ in range(count)], more=True)
+
+    return in_parts(8200, part)
+
+
 def junk_history() -> Iterator[Message]:
     """Yield older manifests of nothing."""
     return in_parts(
@@ -241,6 +265,8 @@ def junk_history() -> Iterator[Message]:
         (GetShared, junk_own, ["shares"]),
         (GetDrops, junk_drops, ["inbox"]),
         (GetLinks, junk_links, ["links"]),
+        (GetRequests, junk_requests, ["requests"]),
+        (GetRequests, junk_requests, ["inbox"]),
         (GetHistory, junk_history, ["history", "notes.txt"]),
         (GetShares, lambda: repeat(Shares([], more=True)), ["shares"]),
         (GetDrops, lambda: repeat(Drops([], more=True)), ["inbox"]),
@@ -388,4 +414,4 @@ def test_a_reason_that_is_a_book(world: World, liar: HostileServer) -> None:
 def test_every_answer_in_parts_has_an_attack_of_its_own() -> None:
     in_parts = {kind for kind in MESSAGES if "more" in kind.__struct_fields__}
     # The parts of a lineage are counted: tests/unit/fsclient/test_questions.py.
-    assert in_parts == {Shares, Shared, Drops, Links, History, Removed, Lineage}
+    assert in_parts == {Shares, Shared, Drops, Links, Requests, History, Removed, Lineage}

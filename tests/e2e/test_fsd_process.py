@@ -83,7 +83,8 @@ def test_its_help_names_every_option(tmp_path):
     assert told.returncode == 0
     assert set(re.findall(r"--[a-z-]+", told.stdout)) == {
         *("--home", "--config", "--listen", "--database", "--log-format", "--metrics-listen"),
-        *("--ssh-listen", "--web-listen", "--set", "--check-config"),
+        *("--ssh-listen", "--web-listen", "--health-listen", "--workers", "--set"),
+        "--check-config",
         *("--debug", "--version", "--help"),
     }
 

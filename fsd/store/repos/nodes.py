@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import BindParameter, bindparam, delete, func, literal, select, update
+from sqlalchemy import BindParameter, bindparam, delete, exc, func, literal, select, update
 from sqlalchemy import insert as insert_into
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as Db
 
 from fsd.store.models import FolderState, Manifest, Node, table
 from fsd.store.repos.many import SOME, for_each, helpings, of_some, run, scalar, stream
-from fsproto.errors import ConflictError, RemoteProtocolError
+from fsproto.errors import ConflictError, IntegrityError, RemoteProtocolError
 from fsproto.limits import PART_BYTES
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import FolderEntry
@@ -182,9 +181,14 @@ _FOR_UPDATE = _SOME_STATES.order_by(_STATES.c.folder_id).with_for_update()
 
 
 def state(db: Db, folder: bytes) -> StoredState:
-    """Return a folder's state."""
-    (row,) = of_some(db, _SOME_STATES, [folder])
-    return StoredState._make(row)
+    """Return a folder's state; `IntegrityError` if the database has lost it."""
+    found = list(of_some(db, _SOME_STATES, [folder]))
+    if not found:
+        raise IntegrityError(
+            "The server has lost the state of this folder.",
+            hint="Ask your administrator to run 'fsadmin check', and to restore a backup.",
+        )
+    return StoredState._make(found[0])
 
 
 def states_for_update(db: Db, folders: Iterable[bytes]) -> dict[bytes, StoredState]:
@@ -231,7 +235,7 @@ def insert_all(db: Db, owner_id: int, new: Sequence[VerifiedManifest]) -> None:
     """Store new nodes; `ConflictError` if one of them is there already."""
     try:
         for_each(db, _NEW_NODE, [{"owner_id": owner_id} | _columns(m) for m in new])
-    except IntegrityError:
+    except exc.IntegrityError:
         raise ConflictError("It was changed by another person in the meantime.") from None
     _insert_manifests(db, new)
 
