@@ -177,7 +177,7 @@ RESULTS: dict[str, Fields] = {
         "rows": "number of rows that were copied",
         "tables": "the tables, by name",
         "tables.*.rows": "number of rows",
-        "tables.*.sum": "the sum of the SHA-256 hashes of all rows, in hex",
+        "tables.*.sum": "the sum of the SHA-256 hashes of its rows, in hex",
     },
     "check": {
         "blobs": "number of blobs (contents larger than 64 KiB)",

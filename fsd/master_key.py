@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 NEXT = "master.key.next"
 _DEAD_MS = 60_000
-"""As in `fsd.cluster.registry`: a node that was not seen for so long has ended, or is frozen."""
+"""As in `fsd.cluster.registry`: without a heartbeat for so long, a node has ended or is frozen."""
 SEALED = (User.otp_secret, User.next_secret)
 """Columns of users that are sealed under the master key, the user's id authenticated."""
 

@@ -46,7 +46,7 @@ class ListenerPolicy:
     leave_s: float = 0.0
     """From the signal to stop until no connection is accepted any more."""
     proxies: tuple[str, ...] = ()
-    """Addresses of load balancers whose connections begin with a header of the PROXY protocol."""
+    """Addresses of load balancers whose connections start with a header of the PROXY protocol."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +214,7 @@ class LinkPolicy:
 
 @dataclass(frozen=True)
 class RequestPolicy:
-    """Request links: what one user may have. The limits of drops hold for what is sent, too."""
+    """Request links: what one user may have. The limits of drops hold for their files, too."""
 
     most: int = 1000
     """Request links of one user; 0: the server offers none."""

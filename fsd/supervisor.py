@@ -1,8 +1,8 @@
 """Several workers behind one address: forked processes that accept on the same sockets.
 
-The supervisor binds the sockets, starts the workers, restarts one that ends, and passes signals on.
-It has no thread and no event loop, so that a worker is a clean copy of it at any time. A worker
-whose supervisor is gone stops, because the pipe to it is closed.
+The supervisor binds the sockets, starts the workers, replaces a worker that ends, and passes
+signals on. It has no thread and no event loop, so that a worker is a clean copy of it at any time.
+A worker whose supervisor is gone stops, because the pipe to it is closed.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _AUTOMATIC = 4
 _ENOUGH_MEMORY = 2 << 30
 """Bytes of a machine on which several workers are started without being asked for."""
 _CONNECTIONS, _FEWEST_CONNECTIONS = 48, 8
-"""Connections to PostgreSQL of all workers together, and of one at least."""
+"""Connections to PostgreSQL for all workers together, and at least for each."""
 _USERS = 1 << 16
 _COUNT = struct.Struct("<H")
 _LARGEST = 0xFFFF
@@ -68,7 +68,7 @@ class SharedCounts:
         _COUNT.pack_into(self._memory, at, min(_LARGEST, max(0, count)))
 
     def of_others(self, worker: int, user_id: int) -> int:
-        """Return the sum of all other workers for a user."""
+        """Return the sum over the other workers for a user."""
         return sum(
             _COUNT.unpack_from(self._memory, self._at(other, user_id))[0]
             for other in range(self._workers)

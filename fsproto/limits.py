@@ -154,7 +154,7 @@ MAX_REQUEST_RECORD = 8192
 MAX_REQUEST_FILES = (1 << 31) - 1
 """Largest number of files that a request link can permit."""
 MAX_REQUESTS_BYTES = 32 << 20
-"""Records of all request links of a user, in a listing."""
+"""Records of a user's request links, in a listing."""
 MAX_REQUESTS_NAMED = 1000
 """Request links in one `removerequests`."""
 MAX_REQUEST_WRAPPED = 2048

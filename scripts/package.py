@@ -165,7 +165,7 @@ def _stage(folder: Path, extras: tuple[str, ...] = ()) -> None:
 
 
 def _forget_services(folder: Path) -> None:
-    """Delete the descriptions of the services that nobody here calls: 27 of 28 MB."""
+    """Delete the descriptions of unused services: 27 of 28 MB."""
     for path in folder.iterdir():
         if path.is_dir() and path.name not in AWS_SERVICES:
             shutil.rmtree(path)

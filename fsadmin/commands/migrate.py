@@ -29,7 +29,7 @@ def migrate_database(admin: Admin, *, target: str) -> None:
 
     Stop fsd first. URL is like the setting 'database':
     postgresql+psycopg://USER@HOST/NAME. Keep the password out of it: PGPASSWORD and
-    ~/.pgpass are read. All rows of all tables are compared afterwards. If anything
+    ~/.pgpass are read. Afterwards, every row of every table is compared. If anything
     fails, the new database is empty again. The old database is not changed.
 
     Blobs are not moved: see 'fsadmin migrate-blobs'.

@@ -28,7 +28,7 @@ _HEADERS = ("NAME", "ADDRESS", "VERSION", "SINCE", "LAST SEEN", "CONNECTIONS", "
 def nodes(admin: Admin) -> None:
     """List the nodes: the running fsd processes on the database, with their load.
 
-    Each node reports every 10 seconds. One that was not seen for a minute is marked '!': it was
+    Each node reports every 10 seconds. After a minute without a report it is marked '!': it was
     killed, is frozen, or cannot reach the database. Its entry is deleted by a start of fsd in its
     data directory, or by any start of a node after a day.
     """

@@ -41,7 +41,7 @@ Examples:
 @click.argument("paths", nargs=-1, required=True, metavar="FILE…")
 @click.option("--name", metavar="TEXT", help="Send the file under this name; needed with '-'.")
 @click.option("--from", "sender", default="", metavar="TEXT", help="Sign with this name.")
-@click.option("--no-resume", is_flag=True, help="Keep nothing of a file that is not complete.")
+@click.option("--no-resume", is_flag=True, help="Keep nothing of an incomplete file.")
 @progress_option
 @click.pass_obj
 def command(

@@ -28,7 +28,7 @@ def command(context: click.Context) -> None:
 
     A drop is a file that a scanner, a build server or a person with a stock SFTP client
     uploaded for you. The server saw its content on arrival and then sealed it to your keys.
-    A file that was sent with one of your request links was sealed by its uploader; the
+    A file from one of your request links was sealed by its uploader; the
     server did not see its content. Compare its receipt with that of the uploader. None of them
     is signed. When you accept one, it becomes your file in 'inbox/', or in the folder of the
     request link, marked as dropped.

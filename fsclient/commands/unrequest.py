@@ -18,7 +18,7 @@ Example:
 @click.argument("ids", nargs=-1, required=True, metavar="ID…")
 @click.pass_obj
 def command(app: App, ids: tuple[str, ...]) -> None:
-    """End request links at once: they take no more files.
+    """End request links at once: they take no further files.
 
     Files that are not complete are lost. Complete ones stay in your inbox. An id has at least 8
     digits, as 'fsclient requests' shows it.

@@ -42,7 +42,7 @@ _STATE = 256
 
 
 class NeedsAnotherSegment(FsError):
-    """The server needs another segment than the one that was sent."""
+    """The server needs another segment than this one."""
 
 
 class RequestServer(HttpLine):
@@ -74,7 +74,7 @@ class RequestServer(HttpLine):
             return unpack(_read(answer, _STATE), UploadState)
 
     def finish(self, drop: DropId, ticket: bytes, ask: FinishUpload) -> UploadState:
-        """Make the drop of what was sent."""
+        """Make a drop of the sent segments."""
         return self._sent("POST", f"/{encoded(drop)}", _shown(ticket), ask)
 
     def abandon(self, drop: DropId, ticket: bytes) -> None:

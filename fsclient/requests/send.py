@@ -1,7 +1,7 @@
 """Sending of files with a request link: sealed here, resumable, with a receipt for each.
 
 One file is one drop. Large files have a journal, as uploads of users have, so that the same command
-resumes them: every leaf is written down before its segment is sent. A segment that was sent is
+resumes them: every leaf is written down before its segment is sent. A sent segment is
 sent again only if it has the same leaf; otherwise two plaintexts could be sealed alike.
 """
 

@@ -1,4 +1,4 @@
-"""What is sent with a request link: local files; standard input, sealed into a file first."""
+"""Sources of request links: local files, and standard input, sealed into a file first."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class SealedInput:
         return read
 
     def check_unchanged(self) -> None:
-        """Do nothing: nobody else can change it."""
+        """Do nothing: no other program can change it."""
 
 
 def _seal(

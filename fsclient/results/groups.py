@@ -17,7 +17,7 @@ LEFT: Fields = {
     "left[].message": "a sentence",
 }
 TOTALS: Fields = {
-    "files": "number of files that were sent or received",
+    "files": "number of files sent or received",
     "folders": "number of folders that were created",
     "bytes": "plaintext bytes that were transferred",
     "seconds": "duration of the transfer, without the login",
@@ -117,6 +117,6 @@ REQUEST: Fields = {
     "note": "the text that uploaders see",
     "expires_ms": "when it ends; null: never",
     "max_files": "how many files it permits; null: any number",
-    "max_bytes": "how many bytes it permits, of all files together; null: any number",
+    "max_bytes": "how many bytes it permits, for all files together; null: any number",
     "password": "whether it has a password",
 }

@@ -1,4 +1,4 @@
-"""The results of all commands."""
+"""The results, by command."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ RESULTS: dict[str, Fields] = {
         "status is then 7",
         "[].note": "the same, or null",
         "[].made_ms": "when it was made",
-        "[].files": "files that were sent or are being sent, as the server counts them",
+        "[].files": "files sent or being sent, as the server counts them",
         "[].bytes": "bytes in them",
         "[].waiting": "files of it that wait in the inbox",
         "[].used_ms": "when the last file was complete; 0 if there was none",
@@ -92,7 +92,7 @@ RESULTS: dict[str, Fields] = {
     },
     "unrequest": {"ended": "the ids of the request links that were ended"},
     "drop": {
-        "sent": "the files that were sent",
+        "sent": "the sent files",
         "sent[].name": "the name that the recipient sees",
         "sent[].size": "bytes",
         "sent[].id": "the id of the drop",
@@ -135,7 +135,7 @@ RESULTS: dict[str, Fields] = {
     "tree": ENTRIES,
     "find --removed": {f"[].{name}": text for name, text in REMOVED.items()},
     "du": {
-        "[].path": "a folder or single file; the total of each path that was asked for is the "
+        "[].path": "a folder or single file; the total of each requested path is the "
         "last of its folders",
         "[].size": "bytes of the newest versions at and below it",
         "[].files": "their number",
@@ -206,7 +206,7 @@ RESULTS: dict[str, Fields] = {
         "path": "the path",
         "user": "with a person: the person",
         "group": "with a group: its name",
-        "members": "with a group: the people who lost access",
+        "members": "with a group: the people without access now",
         "changed": "whether it was shared",
         "renewed": "number of new keys that `--now` created",
         **LEFT,

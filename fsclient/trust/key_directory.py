@@ -259,7 +259,7 @@ class KeyDirectory(KeyLogReader):
         self._store.note_memory(at)
 
     def reset_memory(self, at: int) -> None:
-        """Note the mark of a memory that has replaced the one that was noted."""
+        """Note the mark of another memory, in place of the noted one."""
         self._store.reset_memory(at)
 
     def is_current(self, user: str, ed25519: bytes) -> bool:

@@ -246,7 +246,7 @@ class PinStore(LocalDatabase):
             )
 
     def users(self) -> list[str]:
-        """Return the names of all people in the log."""
+        """Return the names of the people in the log."""
         return [user for (user,) in self._ask("SELECT DISTINCT user FROM log")]
 
     def shown(self, user: str) -> Hash | None:
@@ -273,7 +273,7 @@ class PinStore(LocalDatabase):
         )
 
     def reset_memory(self, at: int) -> None:
-        """Note the mark of a memory that has replaced the one that was noted."""
+        """Note the mark of another memory, in place of the noted one."""
         self._ask("INSERT OR REPLACE INTO memory VALUES (1, ?)", (at,))
 
     def note_told(self, kind: str, at_ms: int) -> bool:

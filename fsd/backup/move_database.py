@@ -32,11 +32,11 @@ class TableSummary:
 
     rows: int
     digest: str
-    """A hash of all rows that does not depend on their order."""
+    """A hash of its rows that does not depend on their order."""
 
 
 def move(source: Database, target: Database) -> dict[str, TableSummary]:
-    """Copy all rows of `source`, which nothing else may use meanwhile; return them by table.
+    """Copy all rows of `source`, which nothing else may use during the copy; return them by table.
 
     `ConflictError` if `target` has tables. If anything fails, `target` is empty again.
     """
@@ -72,7 +72,7 @@ def _summaries(connection: Connection) -> dict[str, TableSummary]:
 
 
 def _summary(connection: Connection, table: Table) -> TableSummary:
-    """Return the count and the sum of the hashes of all rows.
+    """Return the number of rows and the sum of their hashes.
 
     The databases sort text in different ways, so the order of rows must not matter.
     """

@@ -40,7 +40,7 @@ class Moved:
     missing: list[str] = field(default_factory=list)
     """The roots, in hex, of blobs that are in no store."""
     damaged: list[str] = field(default_factory=list)
-    """The roots, in hex, of blobs that were not copied because they are damaged."""
+    """The roots, in hex, of damaged blobs, which were not copied."""
 
 
 def copy_all(

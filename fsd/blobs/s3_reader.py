@@ -88,7 +88,7 @@ class S3Reader:
         return self._body
 
     def _check(self, answer: dict[str, Any]) -> None:
-        """Raise `StoreUnavailableError` unless the answer has the bytes that were asked for.
+        """Raise `StoreUnavailableError` unless the answer has the requested bytes.
 
         A store may ignore the range, answer with a page about an error, or with an older object.
         """

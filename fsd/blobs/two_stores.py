@@ -17,7 +17,7 @@ class TwoStores:
     """A blob store that writes to one store and reads from two."""
 
     def __init__(self, first: BlobStore, second: BlobStore) -> None:
-        """Take the store for new blobs, and the one that may have other blobs."""
+        """Take the store for new blobs, and the store that may have other blobs."""
         self.first = first
         self.second = second
         self.delete_after_s = max(first.delete_after_s, second.delete_after_s)
@@ -56,7 +56,7 @@ class TwoStores:
         return self.second.delete(self.first.delete(places))
 
     def walk(self) -> Iterator[StoredBlob]:
-        """Yield all complete blobs; one that is in both stores comes twice."""
+        """Yield all complete blobs; a blob in both stores comes twice."""
         return chain(self.first.walk(), self.second.walk())
 
     def scratch(self) -> IO[bytes]:
@@ -72,7 +72,7 @@ class TwoStores:
 class _Either:
     """A reader of a blob in the first of some stores that has it.
 
-    The first store comes again at the end: the blob may have been moved meanwhile.
+    The first store comes again at the end: the blob may have been moved since.
     """
 
     def __init__(self, stores: tuple[BlobStore, ...], place: str, size: int | None) -> None:

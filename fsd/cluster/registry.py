@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 BEAT_S = 10.0
 DEAD_S = 60.0
-"""A node that was not seen for so long has ended, or is frozen."""
+"""After this time without a heartbeat, a node has ended or is frozen."""
 _FORGET_MS = 24 * 3600 * 1000
-"""After this time the entry of a node that has not been seen is deleted."""
+"""After this time without a heartbeat, the entry of a node is deleted."""
 _ID_SIZE = 16
 _NAME_LENGTH = 255
 
@@ -151,7 +151,7 @@ class Registry:
                 rows.set_keys_version(db, self.id, version)
 
     def leave(self) -> None:
-        """Delete the entry, and free what is left; no heartbeat makes it again."""
+        """Delete the entry, and free what is left; no heartbeat creates it again."""
         with self._lock:
             self._has_left = True
             with self._database.write() as db:

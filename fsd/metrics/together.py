@@ -1,4 +1,4 @@
-"""The metrics of all workers on one page: a worker asks the others for theirs, and adds them up."""
+"""The metrics of every worker on one page: a worker asks the others, and adds them up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 from fsproto.link import Address
 
 WITHIN_S = 2.0
-"""Seconds for another worker to answer; the numbers of one that does not are left out."""
+"""Seconds for another worker to answer; after that, its numbers are left out."""
 _LONGEST = 1 << 20
 _OF_ALL = (
     "fsd_people",
@@ -42,7 +42,7 @@ class Together:
         self._others = others
 
     async def page(self) -> Answer:
-        """Return the page of all workers: status, content type, body."""
+        """Return the page for all workers: status, content type, body."""
         status, kind, own = await self._own()
         pages = await asyncio.gather(*map(_page_of, self._others))
         told = [page for page in pages if page is not None]

@@ -2,7 +2,7 @@
 
 The header is that of the PROXY protocol, and it is expected of the addresses in `door.proxies`
 alone. One of these that sends none is closed: otherwise a wrong line in the balancer's settings
-would give all clients one address, and one of them could use up the tries of all.
+would give all clients one address, and one of them could use up the tries of the others.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Balancers:
     def __init__(self, addresses: Collection[str], let_in: LetIn) -> None:
         """Take their IP addresses, and the function that serves a connection and its address."""
         self.addresses = addresses
-        """Whose connections begin with a header; it is replaced when the settings are reloaded."""
+        """Whose connections start with a header; it is replaced when the settings are reloaded."""
         self._let_in = let_in
         self._reading: set[asyncio.Task[None]] = set()
         self._faulty: set[str] = set()

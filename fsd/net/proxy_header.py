@@ -122,7 +122,7 @@ def _address_in(line: bytes) -> str | None:
 
 
 def _plain(address: IPv6Address) -> str:
-    """Return an address as text; one that stands for an IPv4 address, as that one."""
+    """Return an address as text; an IPv6 address that maps an IPv4 address, as the latter."""
     return str(address.ipv4_mapped or address)
 
 

@@ -9,7 +9,7 @@ from fsd.store.base import Base, Octets
 
 
 class ClusterNode(Base):
-    """A running fsd. One that stops deletes its row; one that is killed leaves it."""
+    """A running fsd. It deletes its row when it stops; a killed one leaves it."""
 
     __tablename__ = "cluster_nodes"
 

@@ -151,7 +151,7 @@ class Database:
             self.on_change(changed)
 
     def own_connection(self) -> Any:  # noqa: ANN401 - the driver's own
-        """Return a new connection of the driver that is not one of the pool; the caller closes it.
+        """Return a new connection of the driver, outside the pool; the caller closes it.
 
         Only for PostgreSQL.
         """
@@ -202,7 +202,7 @@ def _postgresql(url: URL, connections: int) -> Engine:
 
     @event.listens_for(engine, "checkout")
     def _taken(connection: Any, record: Any, _proxy: object) -> None:  # noqa: ANN401
-        # PostgreSQL may have restarted meanwhile; to try each time would cost a round trip.
+        # PostgreSQL may have restarted since; to try each time would cost a round trip.
         since = record.info.get(_UNUSED)
         if since is None or time.monotonic() - since < _UNUSED_S:
             return

@@ -32,7 +32,7 @@ class RequestLink(Base):
     max_files: Mapped[int | None]
     max_bytes: Mapped[int | None] = mapped_column(BigInteger)
     files: Mapped[int] = mapped_column(default=0)
-    """Files that were sent, or are being sent."""
+    """Files sent or being sent."""
     size: Mapped[int] = mapped_column(BigInteger, default=0)
     """Bytes of plaintext in them."""
     used_ms: Mapped[int] = mapped_column(BigInteger, default=0)
@@ -46,7 +46,7 @@ class RequestLink(Base):
 
 
 class RequestFile(Base):
-    """A file that is sent with a request link, until a day after its last change.
+    """A file sent with a request link, until a day after its last change.
 
     The received bytes are an `Upload` with the same salt, whose owner is minus the user's number.
     """

@@ -37,7 +37,7 @@ class MakeRequest(Message, frozen=True):
     expires_ms: Uint63 | None
     max_files: Uint63 | None
     max_bytes: Uint63 | None
-    """Bytes of plaintext of all files together."""
+    """Bytes of plaintext, for all files together."""
     description: Annotated[bytes, Meta(max_length=MAX_REQUEST_DESCRIPTION)]
 
 
@@ -65,7 +65,7 @@ class OwnRequest(Record, frozen=True):
     max_files: Uint63 | None
     max_bytes: Uint63 | None
     files: Uint63
-    """Files that were sent, or are being sent."""
+    """Files sent or being sent."""
     size: Uint63
     """Bytes of plaintext in them."""
     waiting: Uint63

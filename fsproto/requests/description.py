@@ -38,7 +38,7 @@ class RequestDescription(Record, frozen=True):
     expires_ms: Uint63 | None
     max_files: Annotated[int, Meta(ge=1, le=MAX_REQUEST_FILES)] | None
     max_bytes: Annotated[int, Meta(ge=1, le=(1 << 63) - 1)] | None
-    """Bytes of plaintext of all files together."""
+    """Bytes of plaintext, for all files together."""
 
 
 class OpenedRequest(Value, frozen=True):

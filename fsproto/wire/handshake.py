@@ -151,7 +151,7 @@ class ServerHandshake:
         self._decoy = random(crypto.KEY_SIZE)
 
     def receive_question(self, question: bytes) -> bytes:
-        """Return the moves from the host key that a client expects to the one that it will see.
+        """Return the moves from the host key that a client expects to the present one.
 
         `RemoteProtocolError` for a second question.
         """

@@ -1,4 +1,4 @@
-"""A load balancer names the client in a header (`door.proxies`), and nobody else can."""
+"""A load balancer names the client in a header (`door.proxies`); others cannot."""
 
 from __future__ import annotations
 

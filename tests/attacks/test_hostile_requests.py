@@ -155,7 +155,7 @@ class Deeds:
     loses: bool = False
     """It loses everything once, after the first segments."""
     puts: list[tuple[int, bytes]] = field(default_factory=list)
-    """The number and the bytes of what was sent."""
+    """The number and the bytes of the sent files."""
     ends: int = 0
 
 

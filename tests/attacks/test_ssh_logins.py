@@ -188,7 +188,7 @@ class Spoken:
 
         transport.packetizer.read_message = reading
         with pytest.raises(paramiko.BadAuthenticationType):
-            transport.auth_none("somebody")  # this also requests the service
+            transport.auth_none("someone")  # this also requests the service
         self.came.clear()
 
     def say(self, *parts: bytes | str | bool | int) -> None:
@@ -216,7 +216,7 @@ def test_a_public_key_without_proof_is_accepted_as_a_query_and_logs_no_one_in(do
         with door.transport() as transport:
             spoken = Spoken(transport)
             algorithm = "ssh-ed25519" if key is alice.key else "rsa-sha2-256"
-            spoken.say(cMSG_USERAUTH_REQUEST, "somebody", "ssh-connection", "publickey", False,
+            spoken.say(cMSG_USERAUTH_REQUEST, "someone", "ssh-connection", "publickey", False,
                        algorithm, key.asbytes())  # fmt: skip
             assert spoken.answer() == 60  # SSH_MSG_USERAUTH_PK_OK
             assert not is_in(transport)
@@ -230,7 +230,7 @@ def test_a_public_key_without_proof_is_accepted_as_a_query_and_logs_no_one_in(do
 def test_a_key_that_cannot_be_read_is_refused_and_a_code_still_asked_for(door, algorithm, blob):
     with door.transport() as transport:
         spoken = Spoken(transport)
-        spoken.say(cMSG_USERAUTH_REQUEST, "somebody", "ssh-connection", "publickey", False,
+        spoken.say(cMSG_USERAUTH_REQUEST, "someone", "ssh-connection", "publickey", False,
                    algorithm, blob)  # fmt: skip
         assert spoken.answer() == 51  # SSH_MSG_USERAUTH_FAILURE
         assert transport.is_active()
@@ -325,7 +325,7 @@ def test_requests_without_end_end_the_connection(door, alice):
         spoken = Spoken(transport)
         asked = 0
         while transport.is_active() and asked < 100:
-            spoken.say(cMSG_USERAUTH_REQUEST, "somebody", "ssh-connection", "publickey", False,
+            spoken.say(cMSG_USERAUTH_REQUEST, "someone", "ssh-connection", "publickey", False,
                        "ssh-ed25519", alice.key.asbytes())  # fmt: skip
             spoken.answer()
             asked += 1

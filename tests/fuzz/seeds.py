@@ -98,7 +98,7 @@ def requests() -> Iterator[bytes]:
 
 
 def request_notes() -> Iterator[bytes]:
-    """Yield the notes of files that were sent with request links, without their seal."""
+    """Yield the notes of files sent with request links, without their seal."""
     for one in vectors("requestdrop"):
         if "fields" in one:
             yield pack(from_json(RequestNote, one["fields"]))

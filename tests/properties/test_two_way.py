@@ -82,7 +82,7 @@ class Machine:
         self.moves = moves
         self.killed = False
         self.copied: list[int | None] = []
-        """The contents that were sent or received."""
+        """The sent and received contents."""
 
     def local(self) -> dict[str, LocalStat | None]:
         return {
@@ -222,7 +222,7 @@ class Machine:
         self.last = PairState(FORMAT, self.last.complete, files, folders)
 
     def edit(self, path: str, content: int | None) -> None:
-        """Write a file (a number), remove what is there (None), or make a folder (0)."""
+        """Write a file (a number), remove the entry (None), or make a folder (0)."""
         above = path.rpartition("/")[0]
         if content is not None and above and self.here.get(above, 0) is not None:
             self.edit(above, 0)
@@ -237,7 +237,7 @@ class Machine:
             self.here.place(path, content or None)
 
     def rename(self, old: str, new: str) -> None:
-        """Rename an entry, in a folder that is there, to a name that is free."""
+        """Rename an entry, in an existing folder, to a free name."""
         folder = new.rpartition("/")[0]
         is_there = not folder or self.here.get(folder, 0) is None
         is_free = not self.here.below(new) and not new.startswith(f"{old}/")

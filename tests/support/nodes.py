@@ -94,7 +94,7 @@ class Balancer:
     def __init__(self, server: Address, *, source: str = "", header: bytes = b"") -> None:
         """Take the address of the first server.
 
-        Connections to servers come from the address `source`, and begin with `header`.
+        Connections to servers come from the address `source`, and start with `header`.
         """
         self._server = server
         self._source = (source, 0) if source else None

@@ -13,7 +13,7 @@ from fsd.store.engine import Database
 
 @contextmanager
 def statements_of(database: Database) -> Iterator[list[str]]:
-    """Collect the statements of all transactions that begin in the block, with their values."""
+    """Collect the statements of transactions that start in the block, with their values."""
     texts: list[str] = []
     traced: list[Any] = []
 

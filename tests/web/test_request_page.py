@@ -1,4 +1,4 @@
-"""The page of request links in a real Chromium, before an honest server and one that lies."""
+"""The page of request links in a real Chromium, before an honest and a lying server."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_server_cannot_put_its_own_keys_in(serve, page: Page):
 
 
 REFUSALS = {
-    "full": (409, "This link takes no more files."),
+    "full": (409, "This link takes no further files."),
     "too-large": (413, "The file is larger than this link or the server permits."),
     "no-room": (507, "There is no room for the file at the server."),
     "damaged": (422, "The file did not arrive whole. Send it again."),

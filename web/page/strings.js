@@ -43,7 +43,7 @@ export const TEXT = {
   /** @param {string} detail */
   damaged: (detail) => `What the server sent is not what the sender sealed. Nothing was saved. ${detail}`,
   noSpace: "There is not enough space to save the file. Nothing was saved.",
-  full: "This link takes no more files.",
+  full: "This link takes no further files.",
   tooLarge: "The file is larger than this link or the server permits.",
   noRoom: "There is no room for the file at the server. Tell the person who sent you the link.",
   taken: "The server confused this file with another. Send it again.",

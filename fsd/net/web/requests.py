@@ -22,7 +22,7 @@ from fsproto.values import Value
 API = f"{PAGE}/1/"
 """What the paths of requests about one link begin with."""
 TAKING = f"{TAKING_PAGE}/1/"
-"""What the paths of requests about one request link begin with."""
+"""The start of the paths of requests about one request link."""
 _RANGE = re.compile(r"bytes=([0-9]{1,19})-([0-9]{1,19})?")
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _NUMBERED = 3
@@ -68,7 +68,7 @@ _METHODS = {
     ("DELETE", 2): Kind.UPLOAD_STOP,
     ("PUT", 3): Kind.UPLOAD_PART,
 }
-"""What is asked about a request link, by the method and the number of names in the path."""
+"""Kinds of requests about a request link, by method and number of names in the path."""
 
 
 class Ask(Value, frozen=True):

@@ -157,7 +157,7 @@ class KnownHeads:
         self._known: OrderedDict[tuple[int, bytes], None] = OrderedDict()
 
     def others(self, who: Principal, heads: Iterable[bytes]) -> set[bytes]:
-        """Return those of the heads that were not checked."""
+        """Return the unchecked ones of some heads."""
         with self._lock:
             return {head for head in heads if (who.session_id, head) not in self._known}
 

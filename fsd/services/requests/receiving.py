@@ -84,7 +84,7 @@ class ReceivingUploads:
                 self._incoming.discard(one.blob)
 
     def renew(self) -> None:
-        """Extend the leases of uploads, and write down those that nobody continues."""
+        """Extend the leases of uploads, and write down abandoned ones."""
         now = self._now_ms()
         with self._lock:
             idle = [(d, one) for d, one in self._active.items() if now - one.used_ms >= _IDLE_MS]

@@ -209,7 +209,7 @@ class RequestUploaders:
             self._incoming.discard(found[0])
 
     def renew(self) -> None:
-        """Extend the leases of uploads, and write down those that nobody continues."""
+        """Extend the leases of uploads, and write down abandoned ones."""
         self._uploads.renew()
 
     def close(self) -> None:

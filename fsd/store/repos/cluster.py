@@ -106,7 +106,7 @@ def hold_nodes(db: Db) -> None:
 
 
 def hold_keys(db: Db) -> None:
-    """Let nobody else change keys before the end of this transaction."""
+    """Lock the keys until the end of this transaction."""
     if db.get_bind().dialect.name == "postgresql":
         db.execute(text("LOCK TABLE server_keys IN SHARE ROW EXCLUSIVE MODE"))
 

@@ -91,7 +91,7 @@ def uploads_of(user_id: int) -> int:
 
 
 def file(db: Db, drop: bytes) -> RequestFile | None:
-    """Return a file that is sent, or was sent within a day."""
+    """Return a file that is being sent, or was complete within a day."""
     return db.get(RequestFile, drop, populate_existing=True)
 
 
@@ -124,7 +124,7 @@ def unfinished(db: Db, user_id: int, since_ms: int = 0) -> tuple[int, int]:
 
 
 def tidy(db: Db, now_ms: int, before_ms: int) -> None:
-    """Give back files that nobody has continued since a time; delete links that have ended.
+    """Give back files without progress since a time; delete links that have ended.
 
     A request link that has ended or expired stays while drops of it wait, or files are sent.
     """

@@ -50,7 +50,9 @@ def alice(office: Services, clock: Clock) -> ServiceUser:
     return person
 
 
-def begin(office: Services, clock: Clock, one: Registry, alice: ServiceUser, name: str) -> None:
+def start_upload(
+    office: Services, clock: Clock, one: Registry, alice: ServiceUser, name: str
+) -> None:
     """Reserve 20 kB for an upload of a user at a node."""
     quotas = Quotas(office.database, now_ms=clock, server=one.text)
     at = TransferService(office.database, office.blobs, now_ms=clock, quotas=quotas)
@@ -108,7 +110,7 @@ def test_a_start_frees_nothing_of_a_node_that_was_seen(office, clock, node, alic
     one, other = node("one"), node("other")
     one.free_dead()
     one.join("")
-    begin(office, clock, one, alice, "1")
+    start_upload(office, clock, one, alice, "1")
     seen_earlier(office, one, DEAD_S - 10)
     other.free_dead()
     assert reserved(office, clock) == 20 * KB
@@ -119,7 +121,7 @@ def test_a_start_frees_what_a_node_held_that_was_not_seen_for_a_minute(office, c
     for each in (one, other):
         each.free_dead()
         each.join("")
-        begin(office, clock, each, alice, each._name)
+        start_upload(office, clock, each, alice, each._name)
     seen_earlier(office, one, DEAD_S + 1)
     third.free_dead()
     assert reserved(office, clock) == 20 * KB
@@ -151,7 +153,7 @@ def test_a_killed_node_holds_nothing_once_its_data_directory_has_a_new_process(
     one = node("one")
     one.free_dead()
     one.join("")
-    begin(office, clock, one, alice, "1")
+    start_upload(office, clock, one, alice, "1")
     again = node("one")
     again.free_dead()
     assert reserved(office, clock) == 20 * KB, "its process runs"
@@ -168,7 +170,7 @@ def test_a_copied_data_directory_says_nothing_about_the_processes_of_the_origina
     one = node("one")
     one.free_dead()
     one.join("")
-    begin(office, clock, one, alice, "1")
+    start_upload(office, clock, one, alice, "1")
     shutil.copytree(tmp_path / "one", tmp_path / "copy")
     node("copy").free_dead()
     assert reserved(office, clock) == 20 * KB
@@ -183,7 +185,7 @@ def _killed(one: Registry) -> None:
 
 def test_what_nodes_of_earlier_releases_hold_ends_by_itself(office, clock, node, alice):
     one = node("one")
-    begin(office, clock, one, alice, "1")
+    start_upload(office, clock, one, alice, "1")
     with office.database.write() as db:
         db.execute(text("UPDATE reservations SET server = :name"), {"name": "a" * 64})
     node("other").free_dead()

@@ -39,7 +39,7 @@ def inet6(address: str) -> bytes:
 
 
 def read(data: bytes, step: int = 1 << 16) -> tuple[ProxyHeader, bytes]:
-    """Feed a header from bytes, at most `step` at a time; return it and what was not read."""
+    """Feed a header from bytes, at most `step` at a time; return it and the unread rest."""
     header = ProxyHeader()
     while header.wants and data:
         size = min(step, header.wants)

@@ -1,4 +1,4 @@
-"""Request links at the server: what is counted, what is refused, and what is kept."""
+"""Request links at the server: counts, refusals, and kept files."""
 
 from __future__ import annotations
 

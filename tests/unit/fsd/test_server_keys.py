@@ -339,7 +339,7 @@ def test_the_host_key_changes_only_when_every_node_that_is_alive_has_the_new_one
         db.execute(update(ClusterNode).where(ClusterNode.name == "n3").values(seen_ms=earlier))
     seen: list[bytes] = []
 
-    def meanwhile(_: float) -> None:
+    def between(_: float) -> None:
         keys = factory.server_keys(other, database)
         version = keys.renew()
         assert other.read(HOST_KEY) == before, "the node shows the old key"
@@ -348,7 +348,7 @@ def test_the_host_key_changes_only_when_every_node_that_is_alive_has_the_new_one
         node.confirm_keys(version)
 
     before = home.read(HOST_KEY)
-    _, after = rotate_host(home, wait=meanwhile)
+    _, after = rotate_host(home, wait=between)
     assert [crypto.fingerprint(crypto.RsaKey(key).public) for key in seen] == [after]
     renew(other)
     assert shared(other) == shared(home)

@@ -1,4 +1,4 @@
-"""What one of several workers may have, and the metrics of all of them."""
+"""The share of one of several workers, and the metrics of all together."""
 
 from __future__ import annotations
 
