@@ -171,10 +171,13 @@ class HttpExchange:
         head = h11.Response(status_code=status, headers=list(told.items()), reason=phrase)
         self._writer.write(self._http.send(head) or b"")
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes | memoryview) -> None:
         """Send a part of the body; `TimeoutError` if the client does not read it."""
         if data:
-            self._writer.write(self._http.send(h11.Data(data=data)) or b"")
+            # Without a copy: h11 returns the data itself, which may be any buffer.
+            part = h11.Data(data=data)  # type: ignore[arg-type]
+            for piece in self._http.send_with_data_passthrough(part) or ():
+                self._writer.write(piece)
         async with asyncio.timeout(self._stall_s):
             await self._writer.drain()
 

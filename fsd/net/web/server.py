@@ -254,24 +254,35 @@ class WebServer:
         """Send bytes of a content while the link exists; return how many were sent."""
         await run_in(self._pool, reader.seek, start)
         at, checked = start, time.monotonic()
-        while at < end:
-            data = await run_in(self._pool, _read, reader, min(PIECE, end - at))
-            if not data:
-                log.error("a blob is shorter than its row says", extra={"root": ask.root.hex()})
-                break
-            await http.send(data)
-            at += len(data)
-            if time.monotonic() - checked > RECHECK_S:
-                if not await run_in(self._pool, self._links.still_open, ask.link):
+        reading = self._reading(reader, end - at)
+        try:
+            while reading is not None:
+                data = await asyncio.shield(reading)
+                if not data:
+                    log.error("a blob is shorter than its row says", extra={"root": ask.root.hex()})
                     break
-                checked = time.monotonic()
+                at += len(data)
+                reading = self._reading(reader, end - at)
+                await http.send(data)
+                if time.monotonic() - checked > RECHECK_S:
+                    if not await run_in(self._pool, self._links.still_open, ask.link):
+                        break
+                    checked = time.monotonic()
+        finally:
+            if reading is not None:  # a thread may use the reader, which is closed next
+                await asyncio.gather(reading, return_exceptions=True)
         return at - start
 
+    def _reading(self, reader: BlobReader, left: int) -> asyncio.Future[memoryview] | None:
+        """Start to read the next piece, while the one before it is sent; None: nothing is left."""
+        if not left:
+            return None
+        return asyncio.ensure_future(run_in(self._pool, _read, reader, min(PIECE, left)))
 
-def _read(reader: BlobReader, size: int) -> bytes:
-    room = bytearray(size)
-    have = reader.readinto(memoryview(room))
-    return bytes(memoryview(room)[: have or 0])
+
+def _read(reader: BlobReader, size: int) -> memoryview:
+    room = memoryview(bytearray(size))
+    return room[: reader.readinto(room) or 0]
 
 
 def _tls(policy: WebPolicy) -> ssl.SSLContext | None:
