@@ -84,7 +84,8 @@ def test_the_compose_file_sets_what_there_is() -> None:
     text = (ROOT / "packaging/compose.yaml").read_text()
     known = (ROOT / "docs/configuration.md").read_text()
     named = set(re.findall(r"FSD_[A-Z_]+", text))
-    assert named == {"FSD_DATABASE"}
+    blobs = {"FSD_BLOBS_STORE", "FSD_BLOBS_ENDPOINT", "FSD_BLOBS_REGION"}
+    assert named == {"FSD_DATABASE"} | blobs
     assert all(f"`{name}`" in known for name in named)
     image = (ROOT / "packaging/Containerfile").read_text()
     assert "EXPOSE 65432" in image
