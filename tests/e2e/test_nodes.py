@@ -7,6 +7,7 @@ import json
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from fsd.server import KEYS_EVERY_S
 from fsd.store.cluster_models import ClusterNode
 from fsd.store.engine import Database
 from fsproto import __version__
@@ -104,16 +106,20 @@ def test_a_node_is_set_up_by_an_export_and_clients_follow_a_new_host_key_over_bo
 
             rotating = threading.Thread(target=rotates)
             rotating.start()
-            moved = []
+            moved, shown_s = [], None
             for number in itertools.count():
                 notes.write_text(f"version {number}")
                 ran = alice.quick("put", str(notes)).ok()
                 moved += ["vouches" in ran.err]
-                if number >= 30 and not rotating.is_alive():
+                if shown_s is None and not rotating.is_alive():
+                    shown_s = time.monotonic() + 2 * KEYS_EVERY_S  # both nodes show the last key
+                if number >= 30 and shown_s is not None and time.monotonic() > shown_s:
                     break
             rotating.join()
             assert [done.returncode for done in rotations] == [0, 0], rotations
-            assert sum(moved) == 2, "the client says once that it follows each new key"
+            # Once for each new key that it has met; a slow client meets only the last one.
+            assert 1 <= sum(moved) <= 2
+            assert not moved[-1]
             assert first.admin("host-key").stdout == second.admin("host-key").stdout
             assert first.admin("host-key").stdout.strip() != first.host_key
     for one in (first, second):
