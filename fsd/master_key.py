@@ -35,27 +35,16 @@ if TYPE_CHECKING:
     from fsproto.types import Random
 
 NEXT = "master.key.next"
-_DEAD_MS = 60_000
-"""As in `fsd.cluster.registry`: without a heartbeat for so long, a node has ended or is frozen."""
 SEALED = (User.otp_secret, User.next_secret)
 """Columns of users that are sealed under the master key, the user's id authenticated."""
 
 
 def open_vault(home: Home, database: Database, random: Random = os.urandom) -> Vault:
     """Return the vault; `IntegrityError` if the master key does not open the database's secrets."""
-    vault = Vault(home.master_key(), random)
     with database.read() as db:
-        try:
-            _check(vault, db)
-        except IntegrityError:
-            if not (home.path / NEXT).exists():
-                raise
-        else:
-            return vault
-        key = home.read(NEXT)
-        vault = Vault(key, random)
-        _check(vault, db)
-    home.replace(MASTER_KEY, key)
+        vault, next_key = _passing(home, random, lambda vault: _check(vault, db))
+    if next_key is not None:
+        home.replace(MASTER_KEY, next_key)
     return vault
 
 
@@ -71,12 +60,28 @@ def check_users(home: Home, database: Database) -> None:
     if row is None:
         return
     user, sealed = row
+    _passing(home, os.urandom, lambda vault: vault.open(sealed, user))
+
+
+def _passing(
+    home: Home, random: Random, check: Callable[[Vault], object]
+) -> tuple[Vault, bytes | None]:
+    """Return the vault that passes a check, and its key if that is the next key.
+
+    `IntegrityError` if neither the current nor the next key passes.
+    """
+    vault = Vault(home.master_key(), random)
     try:
-        Vault(home.master_key(), os.urandom).open(sealed, user)
+        check(vault)
     except IntegrityError:
         if not (home.path / NEXT).exists():
             raise
-        Vault(home.read(NEXT), os.urandom).open(sealed, user)
+    else:
+        return vault, None
+    key = home.read(NEXT)
+    vault = Vault(key, random)
+    check(vault)
+    return vault, key
 
 
 def _check(vault: Vault, db: Db) -> None:
@@ -140,7 +145,7 @@ def rotate(
 def _refuse_while_nodes_run(db: Db, now_ms: int) -> None:
     """Raise `HomeBusyError` if a node runs; a node that starts waits for this transaction."""
     cluster.hold_nodes(db)
-    alive = cluster.seen_since(db, cluster.clock_ms(db, now_ms) - _DEAD_MS)
+    alive = cluster.alive(db, now_ms)
     if alive:
         names = ", ".join(sorted({f"{node.name} ({node.address})" for node in alive}))
         raise HomeBusyError(

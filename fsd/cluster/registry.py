@@ -2,7 +2,7 @@
 
 A node registers at its start, repeats that as a heartbeat, and deletes its entry at its stop. A
 start frees what belongs to nodes that have ended: those of the same data directory whose process
-is gone, and those that nothing was heard of for `DEAD_S`. It leaves alone what others hold.
+is gone, and those that nothing was heard of for `rows.DEAD_S`. It leaves alone what others hold.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from fsproto.types import Random
 
 BEAT_S = 10.0
-DEAD_S = 60.0
-"""After this time without a heartbeat, a node has ended or is frozen."""
 _FORGET_MS = 24 * 3600 * 1000
 """After this time without a heartbeat, the entry of a node is deleted."""
 _ID_SIZE = 16
@@ -62,7 +60,7 @@ class NodeView:
     @property
     def is_alive(self) -> bool:
         """Whether it was seen lately."""
-        return self.seen_s < DEAD_S
+        return self.seen_s < rows.DEAD_S
 
 
 class Registry:
@@ -103,10 +101,10 @@ class Registry:
             gone = self._presence.take_gone()
             self._presence.enter(self.id)
         with self._database.write() as db:
-            now = rows.clock_ms(db, self._now_ms())
+            own_ms = self._now_ms()
             rows.remove(db, gone)
-            rows.remove_before(db, now - _FORGET_MS)
-            alive = {node.id.hex() for node in rows.seen_since(db, now - int(DEAD_S * 1000))}
+            rows.remove_before(db, rows.clock_ms(db, own_ms) - _FORGET_MS)
+            alive = {node.id.hex() for node in rows.alive(db, own_ms)}
             # Other names are of releases before this one; what they hold ends by itself.
             known = {name for name in rows.holders(db) if len(name) == 2 * _ID_SIZE}
             rows.free(db, known - alive - {self.text})

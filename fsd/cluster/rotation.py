@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from fsd.cluster.keys import NEXT_HOST_KEY
-from fsd.cluster.registry import DEAD_S
 from fsd.home.home import HOST_KEY, HOST_MOVES
 from fsd.home.host_keys import HostKeys
 from fsd.store.repos import cluster as rows
+from fskit import clock
 from fsproto import crypto
 from fsproto.errors import ConflictError
 from fsproto.host_key_moves import Move, Moves, sign_move, verify_move
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from fsd.store.engine import Database
 
 _LOOK_S = 0.1
-_LONGEST_S = 2 * DEAD_S
+_LONGEST_S = 2 * rows.DEAD_S
 
 
 def rotate_host_key(
@@ -105,6 +105,5 @@ def _await_nodes(database: Database, version: int, wait: Callable[[float], objec
 def _late(database: Database, version: int) -> str:
     """Return the names of the nodes that have not confirmed a version."""
     with database.read() as db:
-        since = rows.clock_ms(db, time.time_ns() // 1_000_000) - int(DEAD_S * 1000)
-        nodes = rows.seen_since(db, since)
+        nodes = rows.alive(db, clock.now_ms())
     return ", ".join(f"{one.name} ({one.address})" for one in nodes if one.keys_version < version)

@@ -12,6 +12,8 @@ from fsd.store.quota_models import Reservation
 from fsd.store.repos.many import helpings
 from fsd.store.upload_models import Upload
 
+DEAD_S = 60.0
+"""After this time without a heartbeat, a node has ended or is frozen."""
 _AS_IS = {"synchronize_session": False}
 
 
@@ -28,8 +30,9 @@ def all_nodes(db: Db) -> list[ClusterNode]:
     return list(db.scalars(select(ClusterNode).order_by(*order)))
 
 
-def seen_since(db: Db, since_ms: int) -> list[ClusterNode]:
-    """Return the nodes that were last seen at this time or later."""
+def alive(db: Db, own_ms: int) -> list[ClusterNode]:
+    """Return the nodes with a recent heartbeat; `own_ms` is this machine's time."""
+    since_ms = clock_ms(db, own_ms) - int(DEAD_S * 1000)
     return list(db.scalars(select(ClusterNode).where(ClusterNode.seen_ms >= since_ms)))
 
 

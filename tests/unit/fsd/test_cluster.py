@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from fsd.cluster.presence import FOLDER
-from fsd.cluster.registry import DEAD_S, NodeLoad, Registry, nodes
+from fsd.cluster.registry import NodeLoad, Registry, nodes
 from fsd.home.home import Home
 from fsd.services.accounts.terms import AccountTerms, NewValue
 from fsd.services.files.quotas import Quotas
@@ -18,6 +18,7 @@ from fsd.services.files.transfers import TransferService
 from fsd.store.cluster_models import ClusterNode
 from fsd.store.models import User
 from fsd.store.repos import quotas as quota_rows
+from fsd.store.repos.cluster import DEAD_S
 from fsd.store.upload_models import Upload
 from fsproto.messages.files import Room
 from fsproto.types import Salt

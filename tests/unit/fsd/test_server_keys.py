@@ -19,7 +19,7 @@ from fsd.blobs.local import LocalBlobs
 from fsd.cluster import alone
 from fsd.cluster.alone import maintenance
 from fsd.cluster.export import MAGIC, check_contents, import_node, open_node, seal_node, server_name
-from fsd.cluster.registry import DEAD_S, Registry
+from fsd.cluster.registry import Registry
 from fsd.cluster.rotation import rotate_host_key
 from fsd.home.home import HOOK_KEY, HOST_KEY, HOST_MOVES, LOG_KEY, Home, HomeBusyError, HomeError
 from fsd.home.host_keys import HostKeys
@@ -27,6 +27,7 @@ from fsd.master_key import open_vault, rotate
 from fsd.store.cluster_models import ClusterNode, ServerKey
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows
+from fsd.store.repos.cluster import DEAD_S
 from fskit.clock import now_ms
 from fsproto import crypto
 from fsproto.errors import (
