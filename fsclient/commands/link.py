@@ -7,7 +7,8 @@ import click
 from fsclient.app import App
 from fsclient.commands.filtering import LifetimeType
 from fsclient.links.catalogue import catalogue_of
-from fsclient.links.own import Terms, make_link, short_id
+from fsclient.links.own import Terms, make_link
+from fsclient.links.own_list import short_id
 from fsclient.transfer.report.failures import Failures
 from fskit.clock import now_ms
 from fskit.text import count_text, time_text

@@ -6,7 +6,8 @@ import click
 
 from fsclient.app import App
 from fsclient.commands.filtering import LifetimeType, SizeType
-from fsclient.requests.own import RequestTerms, make_request, short_id
+from fsclient.links.own_list import short_id
+from fsclient.requests.own import RequestTerms, make_request
 from fskit.clock import now_ms
 from fskit.text import count_text, size_text, time_text
 from fsproto.errors import UsageError

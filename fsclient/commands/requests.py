@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import click
 
 from fsclient.app import App
-from fsclient.requests.own import KnownRequest, requests_of, worst_of
+from fsclient.commands.own_urls import show
+from fsclient.requests.own import KnownRequest, requests_of
 from fskit.clock import now_ms
 from fskit.text import count_text, size_text, time_text
 from fsproto.names import for_terminal
@@ -24,15 +25,8 @@ def command(app: App) -> None:
     """
     with app.session() as session:
         known = requests_of(session)
-    app.ui.result([_data(one) for one in known], list(_lines(known)))
-    if not known:
-        app.ui.say("You have no request links.")
-    for one in known:
-        if one.error is not None:
-            app.ui.complain(one.error)
-    worst = worst_of(known)
-    if worst is not None:
-        raise SystemExit(worst.exit_status)
+    data = [_data(one) for one in known]
+    show(app, known, data, list(_lines(known)), "You have no request links.")
 
 
 def _data(one: KnownRequest) -> dict[str, object]:

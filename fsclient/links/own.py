@@ -7,16 +7,13 @@ from collections.abc import Sequence
 
 from fsclient.connection.parts import items_of
 from fsclient.links.catalogue import Catalogue
+from fsclient.links.own_list import checked_base, listed, short_id, with_id
 from fsclient.session.session import Session
 from fsclient.tree.nodes import TreeNode
-from fskit.text import size_text
 from fsproto.errors import (
-    FsError,
     IntegrityError,
     NotFoundError,
-    RemoteProtocolError,
     SecurityError,
-    UsageError,
 )
 from fsproto.limits import (
     MAX_PUBLIC_LINK_CONTENTS,
@@ -29,8 +26,6 @@ from fsproto.links.description import seal_description
 from fsproto.links.record import LinkRecord, open_record, seal_record
 from fsproto.links.secret import LinkSecret
 from fsproto.links.url import LinkUrl
-from fsproto.links.url_grammar import check_base
-from fsproto.links.url_secret import LINK_ID_SIZE
 from fsproto.messages.base import Done
 from fsproto.messages.links import (
     AddToLink,
@@ -42,11 +37,7 @@ from fsproto.messages.links import (
     OwnLink,
     RemoveLinks,
 )
-from fsproto.types import LinkId
 from fsproto.values import Value
-
-_SHOWN = 8
-"""Hexadecimal digits of a link's id that are shown; at least so many identify it in a command."""
 
 
 class Terms(Value, frozen=True):
@@ -70,14 +61,14 @@ class KnownLink(Value, frozen=True):
     error: SecurityError | None = None
 
     @property
+    def full_id(self) -> bytes:
+        """The id, 16 bytes."""
+        return self.link.link
+
+    @property
     def id(self) -> str:
         """The short id."""
-        return short_id(self.link.link)
-
-
-def short_id(link: LinkId) -> str:
-    """Return the part of a link's id that is shown."""
-    return link.hex()[:_SHOWN]
+        return short_id(self.full_id)
 
 
 def make_link(session: Session, found: TreeNode, catalogue: Catalogue, terms: Terms) -> LinkUrl:
@@ -106,10 +97,7 @@ def make_link(session: Session, found: TreeNode, catalogue: Catalogue, terms: Te
         ),
         LinkMade,
     )
-    try:
-        base = check_base(made.url)
-    except UsageError:
-        raise RemoteProtocolError("The server sent a URL that no link can begin with.") from None
+    base = checked_base(made.url)
     for number, part in enumerate(parts[1:], 1):
         session.connection.call(AddToLink(keys.link, number, part), Done)
     return LinkUrl(base, secret)
@@ -134,22 +122,12 @@ def _parts(sealed: bytes, catalogue: Catalogue) -> list[LinkPart]:
 
 def links_of(session: Session) -> list[KnownLink]:
     """Return the user's links as the server lists them, each with its own record."""
-    connection = session.connection
-    found, size = list[OwnLink](), 0
-    for link in items_of(connection, GetLinks(), Links, lambda one: one.links, MAX_SHARES):
-        size += len(link.record)
-        if size > MAX_PUBLIC_LINKS_BYTES:
-            most = size_text(MAX_PUBLIC_LINKS_BYTES)
-            raise RemoteProtocolError(f"The server's list of your links has more than {most}.")
-        found.append(link)
-    if len({one.link for one in found}) != len(found):
-        raise RemoteProtocolError("The server lists a link twice.")
-    return [_known(session, one) for one in found]
+    sent = items_of(session.connection, GetLinks(), Links, lambda one: one.links, MAX_SHARES)
+    links = listed(sent, lambda one: one.link, MAX_PUBLIC_LINKS_BYTES, "link")
+    return [_known(session, one) for one in links]
 
 
 def _known(session: Session, link: OwnLink) -> KnownLink:
-    if len(link.link) != LINK_ID_SIZE:
-        raise RemoteProtocolError("The server lists a link with a malformed id.")
     root = session.tree.root.keyed
     try:
         if link.max_downloads is not None and link.downloads > link.max_downloads:
@@ -162,13 +140,8 @@ def _known(session: Session, link: OwnLink) -> KnownLink:
 
 def chosen(known: Sequence[KnownLink], text: str) -> list[KnownLink]:
     """Return the link whose id starts with a text; none if the text is not such an id."""
-    wanted = text.lower()
-    if len(wanted) < _SHOWN or not all(digit in "0123456789abcdef" for digit in wanted):
-        return []
-    found = [one for one in known if one.link.link.hex().startswith(wanted)]
-    if len(found) > 1:
-        raise UsageError(f"Several links start with '{text}'; give more of the id.")
-    return found
+    found = with_id(known, text, "link")
+    return [] if found is None else [found]
 
 
 def links_to(known: Sequence[KnownLink], found: TreeNode) -> list[KnownLink]:
@@ -186,8 +159,3 @@ def end_links(session: Session, links: Sequence[KnownLink]) -> None:
     ids = [one.link.link for one in links]
     for at in range(0, len(ids), MAX_PUBLIC_LINKS_NAMED):
         session.connection.call(RemoveLinks(ids[at : at + MAX_PUBLIC_LINKS_NAMED]), Done)
-
-
-def worst_of(known: Sequence[KnownLink]) -> FsError | None:
-    """Return the error of a link whose record does not open, if there is one."""
-    return next((one.error for one in known if one.error is not None), None)

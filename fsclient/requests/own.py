@@ -6,19 +6,14 @@ import os
 from collections.abc import Sequence
 
 from fsclient.connection.parts import items_of
+from fsclient.links.own_list import checked_base, listed, short_id, with_id
 from fsclient.session.session import Session
-from fskit.text import size_text
 from fsproto.errors import (
-    FsError,
     IntegrityError,
     NotFoundError,
-    RemoteProtocolError,
     SecurityError,
-    UsageError,
 )
 from fsproto.limits import MAX_REQUESTS_BYTES, MAX_REQUESTS_NAMED, MAX_SHARES
-from fsproto.links.url_grammar import check_base
-from fsproto.links.url_secret import LINK_ID_SIZE
 from fsproto.messages.base import Done
 from fsproto.messages.requests import (
     GetRequests,
@@ -33,11 +28,7 @@ from fsproto.requests.description import RequestDescription, seal_request
 from fsproto.requests.record import RequestRecord, open_record, seal_record
 from fsproto.requests.secret import RequestSecret
 from fsproto.requests.url import RequestUrl
-from fsproto.types import RequestId
 from fsproto.values import Value
-
-_SHOWN = 8
-"""Hexadecimal digits of an id that are shown; at least so many identify it in a command."""
 
 
 class RequestTerms(Value, frozen=True):
@@ -66,14 +57,14 @@ class KnownRequest(Value, frozen=True):
     error: SecurityError | None = None
 
     @property
+    def full_id(self) -> bytes:
+        """The id, 16 bytes."""
+        return self.request.request
+
+    @property
     def id(self) -> str:
         """The short id."""
-        return short_id(self.request.request)
-
-
-def short_id(request: RequestId) -> str:
-    """Return the part of an id that is shown."""
-    return request.hex()[:_SHOWN]
+        return short_id(self.full_id)
 
 
 def make_request(session: Session, terms: RequestTerms) -> RequestUrl:
@@ -102,33 +93,17 @@ def make_request(session: Session, terms: RequestTerms) -> RequestUrl:
         ),
         RequestMade,
     )
-    try:
-        base = check_base(made.url)
-    except UsageError:
-        raise RemoteProtocolError("The server sent a URL that no link can begin with.") from None
-    return RequestUrl(base, secret, bundle.hash)
+    return RequestUrl(checked_base(made.url), secret, bundle.hash)
 
 
 def requests_of(session: Session) -> list[KnownRequest]:
     """Return the user's request links as the server lists them, each with its own record."""
-    connection = session.connection
-    found, size = list[OwnRequest](), 0
-    for one in items_of(connection, GetRequests(), Requests, lambda x: x.requests, MAX_SHARES):
-        size += len(one.record)
-        if size > MAX_REQUESTS_BYTES:
-            most = size_text(MAX_REQUESTS_BYTES)
-            raise RemoteProtocolError(
-                f"The server's list of your request links has more than {most}."
-            )
-        found.append(one)
-    if len({one.request for one in found}) != len(found):
-        raise RemoteProtocolError("The server lists a request link twice.")
-    return [_known(session, one) for one in found]
+    sent = items_of(session.connection, GetRequests(), Requests, lambda x: x.requests, MAX_SHARES)
+    requests = listed(sent, lambda one: one.request, MAX_REQUESTS_BYTES, "request link")
+    return [_known(session, one) for one in requests]
 
 
 def _known(session: Session, one: OwnRequest) -> KnownRequest:
-    if len(one.request) != LINK_ID_SIZE:
-        raise RemoteProtocolError("The server lists a request link with a malformed id.")
     root, replaced = session.tree.root.keyed, one.bundle != session.identity.bundle.hash
     try:
         if one.max_files is not None and one.files > one.max_files:
@@ -143,16 +118,13 @@ def _known(session: Session, one: OwnRequest) -> KnownRequest:
 
 def chosen(known: Sequence[KnownRequest], text: str) -> KnownRequest:
     """Return the request link whose id starts with a text; `NotFoundError` if there is none."""
-    wanted = text.lower()
-    found = [one for one in known if one.request.request.hex().startswith(wanted)]
-    if len(wanted) < _SHOWN or not found:
+    found = with_id(known, text, "request link")
+    if found is None:
         raise NotFoundError(
             f"There is no request link '{text}'.",
             hint="'fsclient requests' lists yours; an id has at least 8 digits.",
         )
-    if len(found) > 1:
-        raise UsageError(f"Several request links start with '{text}'; give more of the id.")
-    return found[0]
+    return found
 
 
 def end_requests(session: Session, known: Sequence[KnownRequest]) -> None:
@@ -160,8 +132,3 @@ def end_requests(session: Session, known: Sequence[KnownRequest]) -> None:
     ids = [one.request.request for one in known]
     for at in range(0, len(ids), MAX_REQUESTS_NAMED):
         session.connection.call(RemoveRequests(ids[at : at + MAX_REQUESTS_NAMED]), Done)
-
-
-def worst_of(known: Sequence[KnownRequest]) -> FsError | None:
-    """Return the error of a request link whose record does not open, if there is one."""
-    return next((one.error for one in known if one.error is not None), None)

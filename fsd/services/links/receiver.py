@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import struct
 from collections.abc import Callable
 from functools import partial
 
@@ -14,17 +13,15 @@ from fsd.audit.log import AuditLog
 from fsd.blobs.base import BlobReader, BlobStore
 from fsd.policies import LoginPolicy
 from fsd.services.links.proofs import NoSuchLink, ProofCheck, UrlEvents
+from fsd.services.links.tickets import UrlTickets
 from fsd.store.engine import Database
 from fsd.store.link_models import PublicLink
 from fsd.store.repos import links as rows
 from fsd.store.repos import users
-from fsproto import crypto
 from fsproto.limits import PUBLIC_LINK_TICKET_S
 from fsproto.links.secret import LABELS
 from fsproto.types import LinkId, Root
 from fsproto.values import Value
-
-_TIME = struct.Struct(">Q")
 
 
 class Shown(Value, frozen=True):
@@ -52,7 +49,7 @@ class LinkReceivers:
         self._database = database
         self._blobs = blobs
         self._audit = audit
-        self._ticket_key = ticket_key
+        self._tickets = UrlTickets(ticket_key, PUBLIC_LINK_TICKET_S, now_ms)
         self._now_ms = now_ms
         self.proofs = ProofCheck[PublicLink](
             database,
@@ -96,25 +93,13 @@ class LinkReceivers:
         with self._database.read() as db:
             return self._open(db, rows.get(db, link))
 
-    # --- tickets
-
-    def _ticket(self, link: LinkId, at_ms: int) -> bytes:
-        stated = _TIME.pack(at_ms)
-        return stated + crypto.hmac_sha256(self._ticket_key, link, stated)
+    # --- links
 
     def _with_ticket(self, db: Db, link: LinkId, ticket: bytes) -> None:
         """Raise `NoSuchLink` unless the ticket is one of a link that is open."""
-        if len(ticket) < _TIME.size:
-            raise NoSuchLink
-        (at_ms,) = _TIME.unpack_from(ticket)
-        if not crypto.equal(ticket, self._ticket(link, at_ms)):
-            raise NoSuchLink
-        if not 0 <= self._now_ms() - at_ms < PUBLIC_LINK_TICKET_S * 1000:
-            raise NoSuchLink
+        self._tickets.check(ticket, link)
         if not self._open(db, rows.get(db, link)):
             raise NoSuchLink
-
-    # --- links
 
     def _open(self, db: Db, row: PublicLink | None) -> bool:
         now = self._now_ms()
@@ -133,4 +118,4 @@ class LinkReceivers:
         if not rows.count_download(db, row.id, now):
             raise NoSuchLink
         self.proofs.record(db, AuditEvent.LINK_DOWNLOADED, row, address, row.id.hex())
-        return self._ticket(LinkId(row.id), now)
+        return self._tickets.make(row.id)

@@ -19,9 +19,9 @@ from fsd.blobs.places import Places
 from fsd.policies import MIB, DropPolicy, LoginPolicy, RequestPolicy, UploadLimits
 from fsd.services.files.uploads import StagedUploads
 from fsd.services.links.proofs import NoSuchLink, ProofCheck, UrlEvents
+from fsd.services.links.tickets import UrlTickets
 from fsd.services.requests.owner import is_newest
 from fsd.services.requests.receiving import ReceivingUpload, ReceivingUploads
-from fsd.services.requests.tickets import UploadTickets
 from fsd.store.drop_models import Drop
 from fsd.store.engine import Database, before_commit
 from fsd.store.models import User
@@ -32,7 +32,7 @@ from fsd.store.request_models import RequestFile, RequestLink
 from fsd.workers import IdleWorkers
 from fsproto.drop import DROP_ID_SIZE
 from fsproto.errors import ConflictError, FsError, IntegrityError, OutOfSpaceError
-from fsproto.limits import MAX_DROPS, SEGMENT_SIZE
+from fsproto.limits import MAX_DROPS, REQUEST_TICKET_S, SEGMENT_SIZE
 from fsproto.requests.secret import LABELS
 from fsproto.requests.upload import (
     BUSY,
@@ -81,7 +81,7 @@ class RequestUploaders:
     ) -> None:
         """Take the parts; `ticket_key` (32 bytes) authenticates tickets, `drops` has limits."""
         self._database = database
-        self._tickets = UploadTickets(ticket_key, now_ms)
+        self._tickets = UrlTickets(ticket_key, REQUEST_TICKET_S, now_ms)
         self.policy = policy
         self.drops = drops
         self._now_ms = now_ms
@@ -123,7 +123,9 @@ class RequestUploaders:
 
     def check(self, request: RequestId, drop: DropId, ticket: bytes) -> None:
         """Raise `NoSuchLink` unless the ticket permits to continue an upload."""
-        self._tickets.check(request, drop, ticket)
+        if len(drop) != DROP_ID_SIZE:
+            raise NoSuchLink
+        self._tickets.check(ticket, request, drop)
         with self._database.read() as db:
             self._checked(db, request, drop)
 
