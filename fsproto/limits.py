@@ -135,7 +135,7 @@ MAX_PUBLIC_LINK_RECORD = 66_000
 MAX_PUBLIC_LINK_PASSWORD = 1024
 """UTF-8 bytes of the password of a public link."""
 MAX_PUBLIC_LINKS_BYTES = 32 << 20
-"""Records of all links of a user, in a listing."""
+"""Records of a user's links, in a listing."""
 MAX_PUBLIC_LINKS_NAMED = 1000
 """Links in one `removelinks`."""
 MAX_PUBLIC_LINK_DOWNLOADS = (1 << 31) - 1

@@ -124,7 +124,7 @@ def _opened(sent: Drop, asked: dict[RequestId, KnownRequest], identity: Identity
         return PendingDrop(opened, known=False, origin=origin)
     known = asked.get(arrived.request)
     if known is None:
-        raise IntegrityError("A drop names a request link that is not in the server's list.")
+        raise IntegrityError("A drop names a request link that the server does not list.")
     if known.record is None:
         raise known.error or IntegrityError("The record of a request link does not open.")
     _check_folder(known.record)

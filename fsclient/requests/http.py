@@ -157,7 +157,7 @@ _REFUSALS: dict[tuple[int, str], Callable[[], FsError]] = {
     ),
     (507, NO_ROOM): lambda: OutOfSpaceError(
         "The recipient has no room for more files at the moment.",
-        hint="Try again later, or ask the recipient to accept what is there.",
+        hint="Try again later, or ask the recipient to accept the waiting files.",
     ),
     (503, BUSY): lambda: Unreachable("Too many files are being sent to the recipient just now."),
     (409, TAKEN): lambda: ConflictError("The server has another file under this id; try again."),

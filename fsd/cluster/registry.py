@@ -1,8 +1,8 @@
 """The entry of this process among the nodes of its database.
 
 A node registers at its start, repeats that as a heartbeat, and deletes its entry at its stop. A
-start frees what belongs to nodes that have ended: those of the same data directory whose process
-is gone, and those that nothing was heard of for `rows.DEAD_S`. It leaves alone what others hold.
+start releases what ended nodes hold: those of the same data directory whose process is gone, and
+those without a heartbeat for `rows.DEAD_S`. It leaves alone what others hold.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Registry:
                 rows.set_keys_version(db, self.id, version)
 
     def leave(self) -> None:
-        """Delete the entry, and free what is left; no heartbeat creates it again."""
+        """Delete the entry, and release what this node holds; no later heartbeat writes it."""
         with self._lock:
             self._has_left = True
             with self._database.write() as db:

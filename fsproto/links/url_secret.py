@@ -183,7 +183,7 @@ def clean_password(password: str) -> bytes:
     try:
         cleaned = unicodedata.normalize("NFC", password).strip(_BLANKS).encode()
     except UnicodeEncodeError:
-        raise UsageError("The password has a character in it that is not valid text.") from None
+        raise UsageError("The password contains an invalid character.") from None
     if not cleaned:
         raise UsageError("The password is empty.")
     if len(cleaned) > MAX_PUBLIC_LINK_PASSWORD:

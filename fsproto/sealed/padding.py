@@ -15,7 +15,7 @@ LONG = struct.Struct(">I")
 
 
 def fill(packed: bytes, length: struct.Struct = SHORT) -> bytes:
-    """Return a packed value with its length before it and zeros behind it."""
+    """Return a packed value after its length, padded with zeros."""
     filled = length.pack(len(packed)) + packed
     return filled + bytes(-len(filled) % METADATA_BLOCK)
 

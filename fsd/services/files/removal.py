@@ -47,7 +47,7 @@ class Foreseen:
 def foresee(db: Db, who: Principal, change: VerifiedCommit) -> Foreseen | None:
     """Look for what a commit that only removes would remove.
 
-    None for a user who may not change the folders: the commit itself is refused.
+    None if the user may not change the folders: the commit itself is refused.
     """
     try:
         for folder in change.states:

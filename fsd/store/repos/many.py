@@ -156,7 +156,7 @@ def _ready(statement: ClauseElement, dialect: Dialect, count: int) -> _Ready:
     """Prepare a statement with this number of values for `SOME`."""
     compiled = statement.compile(dialect=dialect)
     if not isinstance(compiled, SQLCompiler):
-        raise TypeError("That is no statement.")
+        raise TypeError("not a statement")
     open_names = {one.key for one in compiled.bind_names if one.required or one.expanding}
     blank: dict[str, Any] = dict.fromkeys(open_names - {"some"}, b"")
     made = compiled.construct_expanded_state(blank | ({"some": [b""] * count} if count else {}))

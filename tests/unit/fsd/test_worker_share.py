@@ -1,4 +1,4 @@
-"""The share of one of several workers, and the metrics of all together."""
+"""The share of one of several workers, and the metrics of the server."""
 
 from __future__ import annotations
 
