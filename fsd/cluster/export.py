@@ -20,8 +20,8 @@ from fsd.blobs.local import LocalBlobs
 from fsd.home.home import JOINS, LOG_KEY, MASTER_KEY, HomeError
 from fsd.store.models import Blob
 from fsproto import crypto, labels
-from fsproto.errors import ConflictError, FsError, IntegrityError, WrongPassphraseError
-from fsproto.keys.passphrase import Kdf, seal, unseal
+from fsproto.errors import ConflictError, FsError
+from fsproto.keys.sealed_file import SealedFile
 from fsproto.packing import Record, pack, unpack
 
 if TYPE_CHECKING:
@@ -44,43 +44,26 @@ class NodeSecrets(Record, frozen=True):
     database: str
 
 
-class _File(Record, frozen=True):
-    kdf: Kdf
-    nonce: bytes
-    body: bytes
-    check: bytes
+_EXPORT = SealedFile(
+    MAGIC, labels.NODE_EXPORT, MAX_EXPORT, "exported node", "fsadmin node export FILE"
+)
 
 
 def seal_node(home: Home, server: str, database: str, passphrase: str, random: Random) -> bytes:
     """Return the bytes of an export of a data directory's server."""
     body = pack(NodeSecrets(FORMAT, server, home.master_key(), database))
-    kdf, nonce, sealed = seal(passphrase, labels.NODE_EXPORT, body, random)
-    return MAGIC + pack(_File(kdf, nonce, sealed, _check(kdf, nonce, sealed)))
+    return _EXPORT.seal(body, passphrase, random)
 
 
 def open_node(data: bytes, passphrase: str) -> NodeSecrets:
     """Return the content of an export; `WrongPassphraseError`, or `IntegrityError` for damage."""
-    if not data.startswith(MAGIC) or len(data) > MAX_EXPORT:
-        raise IntegrityError(
-            "This is not an exported node.", hint="'fsadmin node export FILE' makes one."
-        )
-    try:
-        file = unpack(data[len(MAGIC) :], _File)
-    except FsError:
-        raise _damaged() from None
-    whole = crypto.equal(file.check, _check(file.kdf, file.nonce, file.body))
-    if not whole or not file.kdf.bearable:
-        raise _damaged()
-    try:
-        plain = unseal(passphrase, labels.NODE_EXPORT, file.kdf, file.nonce, file.body)
-    except WrongPassphraseError:
-        raise WrongPassphraseError("Wrong passphrase for the exported node.") from None
+    plain = _EXPORT.open(data, passphrase)
     try:
         found = unpack(plain, NodeSecrets)
     except FsError:
-        raise _damaged() from None
+        raise _EXPORT.damaged() from None
     if found.format != FORMAT or len(found.master_key) != crypto.KEY_SIZE:
-        raise _damaged()
+        raise _EXPORT.damaged()
     return found
 
 
@@ -135,14 +118,4 @@ def _exists(home: Home) -> bool:
     raise HomeError(
         f"{home.path} is not empty; nothing was done.",
         hint="Give a new data directory with --home.",
-    )
-
-
-def _check(kdf: Kdf, nonce: bytes, body: bytes) -> bytes:
-    return crypto.sha256(labels.NODE_EXPORT, pack(kdf), nonce, body)
-
-
-def _damaged() -> IntegrityError:
-    return IntegrityError(
-        "The exported node is damaged.", hint="Copy it again, or export it again."
     )
