@@ -10,6 +10,7 @@ again. The exit status is the first failed target's.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import tempfile
@@ -33,6 +34,9 @@ def main() -> None:
     if not names or not TARGETS.keys() >= set(names):
         usage = "Usage: python -m tests.fuzz.run TARGETS [OPTIONS]"
         sys.exit(f"{usage}; targets, with commas between them: {', '.join(TARGETS)}")
+    # A fork then does not visit the objects of all modules when it ends, which copied their pages.
+    gc.collect()
+    gc.freeze()
     for name in names:
         print(f"Fuzzing {name}", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as scratch:

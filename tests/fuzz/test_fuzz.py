@@ -15,7 +15,7 @@ from tests.conftest import TIER
 from tests.fuzz.targets import TARGETS
 from tests.support.servers import ROOT
 
-_MOST = "-max_total_time=120" if TIER == "soak" else "-atheris_runs=10000"
+_MOST = "-max_total_time=120" if TIER == "soak" else "-atheris_runs=4000"
 """When the fuzzing of a parser ends. A number of inputs is as many on a busy machine."""
 _CHANGED = 5_000 if TIER == "soak" else 100
 """Changed seeds of each parser, which need no fuzzer."""
