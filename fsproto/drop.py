@@ -28,7 +28,7 @@ from fsproto.names import drop_parts
 from fsproto.packing import Record, pack, unpack
 from fsproto.ranges import Int64, Uint63
 from fsproto.sealed import stream
-from fsproto.sealed.padding import fill, packed_in
+from fsproto.sealed.padding import fill, unfill
 from fsproto.types import DropId, FileKey, Hash, RequestId, Root, Salt
 from fsproto.values import Value
 
@@ -171,9 +171,9 @@ def check_drop(sent: Drop) -> None:
 
 
 def _note(filled: bytes) -> DropNote:
-    packed = packed_in(filled)
+    packed = unfill(filled)
     if packed is None:
-        raise IntegrityError("The note of a drop is empty.")
+        raise IntegrityError("The note of a drop has a wrong padding.")
     note = unpack(packed, DropNote)
     if any(len(text) > MAX_DROP_TEXT for text in (note.key, note.label, note.address)):
         raise RemoteProtocolError("The note of a drop is too long.")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from fsproto import crypto, labels
 from fsproto.errors import IntegrityError
 from fsproto.packing import Record, pack, unpack
-from fsproto.sealed.padding import fill, packed_in
+from fsproto.sealed.padding import fill, unfill
 
 if TYPE_CHECKING:
     from fsproto.keys.tree import KeyedNode
@@ -53,7 +53,7 @@ def open_record(
         filled = _cipher(root.at(generation)).open(nonce, rest, binding)
     except (crypto.CryptoError, ValueError):
         raise _not_ours() from None
-    packed = packed_in(filled)
+    packed = unfill(filled)
     if packed is None:
         raise _not_ours()
     return unpack(packed, LinkRecord)

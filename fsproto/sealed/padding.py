@@ -25,12 +25,7 @@ def unfill(filled: bytes, length: struct.Struct = SHORT) -> bytes | None:
 
     Otherwise its author could choose bytes here, and so seal two values in one ciphertext.
     """
-    packed = packed_in(filled, length)
-    return None if packed is None or filled != fill(packed, length) else packed
-
-
-def packed_in(filled: bytes, length: struct.Struct = SHORT) -> bytes | None:
-    """Return the packed value, whatever follows it; None if there is not even a length."""
     if len(filled) < length.size:
         return None
-    return filled[length.size : length.size + length.unpack_from(filled)[0]]
+    packed = filled[length.size : length.size + length.unpack_from(filled)[0]]
+    return packed if filled == fill(packed, length) else None

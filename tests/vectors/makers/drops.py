@@ -27,6 +27,7 @@ from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
 from tests.vectors.makers.content import replaced
+from tests.vectors.makers.padding import padded, wrong_paddings
 
 PLAIN = b"page 1\n"
 ID, SECRET = DropId(stretch("drop id", 16)), stretch("drop secret", 32)
@@ -139,11 +140,10 @@ def _drops(kept: Kept) -> list[Vector]:
                 ("too_long", "/".join(["x" * 200] * 6)),
             )
         ),
-        filled("drop_note_without_length", b"\0", IntegrityError),
-        filled("drop_note_field_missing", b"\0\x02\x96\0", RemoteProtocolError),
-        filled(
-            "drop_note_bytes_behind_end",
-            struct.pack(">H", len(packed) + 1) + packed + b"\0",
-            RemoteProtocolError,
+        *(
+            filled(f"drop_note_{what}", inside, IntegrityError)
+            for what, inside in wrong_paddings(packed).items()
         ),
+        filled("drop_note_field_missing", padded(b"\x96\0"), RemoteProtocolError),
+        filled("drop_note_bytes_behind_end", padded(packed + b"\0"), RemoteProtocolError),
     ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fsproto import labels
+from fsproto import crypto, labels
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, UsageError
 from fsproto.keys.tree import KeyedNode
 from fsproto.links.description import Description, LinkedFile, describe, seal_description
@@ -22,6 +21,7 @@ from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
 from tests.vectors.makers.content import replaced
+from tests.vectors.makers.padding import padded, wrong_paddings
 
 OPEN = LinkSecret.new(guarded=False, random=Seeded("public link"))
 GUARDED = LinkSecret.new(guarded=True, random=Seeded("public link with a password"))
@@ -86,8 +86,6 @@ def _links() -> list[Vector]:
 
     sealed, packed = seal_description(keys, ONE), pack(ONE)
     other = LinkSecret(stretch("another link", 32) if OPEN.guarded else bytes(32)).keys()
-    length = struct.pack(">I", len(packed))
-    rest = bytes(-(4 + len(packed)) % 128)
     file = ONE.files[0]
     return [
         good("link_of_a_file", OPEN, None, ONE),
@@ -110,12 +108,12 @@ def _links() -> list[Vector]:
             IntegrityError,
             seal_description(replaced_keys(keys, LinkId(bytes(16))), ONE),
         ),
-        filled("description_without_length", b"\0"),
-        filled("description_padding_missing", length + packed),
-        filled("description_padding_not_zero", length + packed + rest[:-1] + b"\1"),
-        filled("description_padding_too_long", length + packed + rest + bytes(128)),
-        filled("description_bytes_behind_end", _padded(packed + b"\0")),
-        filled("description_not_shortest", _padded(b"\xdc\0\6" + packed[1:])),
+        *(
+            filled(f"description_{what}", inside)
+            for what, inside in wrong_paddings(packed, ">I").items()
+        ),
+        filled("description_bytes_behind_end", padded(packed + b"\0", ">I")),
+        filled("description_not_shortest", padded(b"\xdc\0\6" + packed[1:], ">I")),
         said("description_of_format_2", ONE, format=2),
         said("description_of_kind_3", ONE, kind=3),
         said("description_note_too_long", ONE, note="x" * 1001),
@@ -168,10 +166,6 @@ def replaced_keys(keys: LinkKeys, link: LinkId) -> LinkKeys:
     return LinkKeys(link, keys.access, keys.proof, keys.key, keys.commitment)
 
 
-def _padded(packed: bytes) -> bytes:
-    return struct.pack(">I", len(packed)) + packed + bytes(-(4 + len(packed)) % 128)
-
-
 def _sealed(keys: LinkKeys, inside: bytes) -> bytes:
     binding = labels.PUBLIC_LINK + keys.link
     return keys.commitment + AESGCM(keys.key).encrypt(bytes(12), inside, binding)
@@ -198,7 +192,13 @@ def _records() -> list[Vector]:
             "error": error.code if error else None,
         }  # fmt: skip
 
+    def filled(inside: bytes) -> bytes:
+        key = crypto.hkdf_expand(new, labels.NODE_PUBLIC_LINK_KEY)
+        binding = labels.PUBLIC_LINK_RECORD + link + node
+        return bytes(12) + AESGCM(key).encrypt(bytes(12), inside, binding)
+
     before = seal_record(root.at(1), link, node, body, Seeded("older record"))
+    longer = padded(pack(body) + b"\0")
     return [
         vector("record"),
         vector("record_under_a_former_key", generation=1, record=before),
@@ -208,6 +208,11 @@ def _records() -> list[Vector]:
         vector("record_of_another_node", IntegrityError, node=NodeId(bytes(16))),
         vector("record_changed", IntegrityError, record=_flipped(record, 20)),
         vector("record_empty", IntegrityError, record=b""),
+        *(
+            vector(f"record_{what}", IntegrityError, record=filled(inside))
+            for what, inside in wrong_paddings(pack(body)).items()
+        ),
+        vector("record_bytes_behind_end", RemoteProtocolError, record=filled(longer)),
     ]
 
 

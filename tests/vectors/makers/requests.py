@@ -7,7 +7,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fsproto import labels
+from fsproto import crypto, labels
 from fsproto.drop import Drop, DropContent, RequestedDrop, content_ad
 from fsproto.errors import FsError, IntegrityError, RemoteProtocolError, UsageError
 from fsproto.keys.tree import KeyedNode
@@ -28,6 +28,7 @@ from tests.vectors import Vector
 from tests.vectors.fields import to_json
 from tests.vectors.makers import Files, Kept
 from tests.vectors.makers.content import replaced
+from tests.vectors.makers.padding import padded, wrong_paddings
 
 OPEN = RequestSecret.new(guarded=False, random=Seeded("request link"))
 GUARDED = RequestSecret.new(guarded=True, random=Seeded("request link with a password"))
@@ -103,8 +104,6 @@ def _links() -> list[Vector]:
         return {**bad(name, RemoteProtocolError, sealed), "bundle": named.hex()}
 
     sealed, packed = seal_request(keys, alice.hash, body), pack(body)
-    rest = bytes(-(2 + len(packed)) % 128)
-    length = struct.pack(">H", len(packed))
     bob = person("bob").bundle
     other = RequestSecret(bytes(32)).keys()
     of_bob = replaced(body, bundle=bob.signed.payload)
@@ -136,12 +135,12 @@ def _links() -> list[Vector]:
             IntegrityError,
             seal_request(keys, alice.hash, of_bob),
         ),
-        filled("description_without_length", b"\0"),
-        filled("description_padding_missing", length + packed),
-        filled("description_padding_not_zero", length + packed + rest[:-1] + b"\1"),
-        filled("description_padding_too_long", length + packed + rest + bytes(128)),
-        filled("description_bytes_behind_end", _padded(packed + b"\0")),
-        filled("description_not_shortest", _padded(b"\xdc\0\6" + packed[1:])),
+        *(
+            filled(f"description_{what}", inside)
+            for what, inside in wrong_paddings(packed).items()
+        ),
+        filled("description_bytes_behind_end", padded(packed + b"\0")),
+        filled("description_not_shortest", padded(b"\xdc\0\6" + packed[1:])),
         said("description_of_format_2", format=2),
         said("description_note_too_long", note="x" * 1001),
         said("description_of_no_files", max_files=0),
@@ -154,10 +153,6 @@ def _links() -> list[Vector]:
         of_keys("bundle_of_no_user", user=""),
         of_keys("bundle_of_an_invalid_user", user="../alice"),
     ]  # fmt: skip
-
-
-def _padded(packed: bytes) -> bytes:
-    return struct.pack(">H", len(packed)) + packed + bytes(-(2 + len(packed)) % 128)
 
 
 def _flipped(data: bytes, at: int) -> bytes:
@@ -185,6 +180,11 @@ def _records() -> list[Vector]:
     def sealed(body: RequestRecord) -> bytes:
         return seal_record(root, request, bundle, body, Seeded("faulty request record"))
 
+    def filled(inside: bytes) -> bytes:
+        key = crypto.hkdf_expand(new, labels.NODE_REQUEST_KEY)
+        binding = labels.REQUEST_RECORD + request + bundle
+        return bytes(12) + AESGCM(key).encrypt(bytes(12), inside, binding)
+
     before = seal_record(root.at(1), request, bundle, body, Seeded("older request record"))
     no_mark = sealed(replaced(body, mark=b""))
     return [
@@ -196,6 +196,10 @@ def _records() -> list[Vector]:
         vector("record_of_another_bundle", IntegrityError, bundle=Hash(bytes(32))),
         vector("record_changed", IntegrityError, record=_flipped(record, 20)),
         vector("record_empty", IntegrityError, record=b""),
+        *(
+            vector(f"record_{what}", IntegrityError, record=filled(inside))
+            for what, inside in wrong_paddings(pack(body)).items()
+        ),
         vector("record_without_mark", RemoteProtocolError, record=no_mark),
         vector(
             "record_of_format_2", RemoteProtocolError, record=sealed(replaced(body, format=2))
@@ -366,10 +370,11 @@ def _drops(kept: Kept) -> list[Vector]:
                 ("too_long", "/".join(["x" * 200] * 6)),
             )
         ),
-        filled("note_without_length", b"\0", IntegrityError),
-        filled("note_padding_missing", struct.pack(">H", len(packed)) + packed, IntegrityError),
-        filled("note_padding_not_zero", _padded(packed)[:-1] + b"\1", IntegrityError),
-        filled("note_bytes_behind_end", _padded(packed + b"\0"), RemoteProtocolError),
+        *(
+            filled(f"note_{what}", inside, IntegrityError)
+            for what, inside in wrong_paddings(packed).items()
+        ),
+        filled("note_bytes_behind_end", padded(packed + b"\0"), RemoteProtocolError),
     ]
 
 
