@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fsproto.errors import IntegrityError, SecurityError
+from fsproto.errors import ConflictError, IntegrityError, SecurityError
 from fsproto.names import for_terminal
 from fsproto.proofs.prefix_tree import FolderEntry
 from fsproto.values import Value
@@ -51,10 +51,11 @@ class RefusedEntry(Value, frozen=True):
 
 
 class RefusedShare(Value, frozen=True):
-    """A share of another user that does not verify, and why."""
+    """A share of another user that cannot be shown, and why."""
 
     owner: str
-    error: SecurityError
+    error: SecurityError | ConflictError
+    """`ConflictError` if it does not verify now, and may do so later."""
 
 
 class FolderContents(Value, frozen=True):

@@ -16,7 +16,13 @@ from fsclient.tree.contents import SHOWN_DIGITS, FolderContents, RefusedShare
 from fsclient.tree.context import TreeContext
 from fsclient.tree.nodes import TreeNode, seen_manifest
 from fskit.text import size_text
-from fsproto.errors import IntegrityError, NotFoundError, RemoteProtocolError, SecurityError
+from fsproto.errors import (
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    RemoteProtocolError,
+    SecurityError,
+)
 from fsproto.keys.member_list import VerifiedMembers, stated_members
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import MAX_SHARES, MAX_SHARES_BYTES
@@ -114,6 +120,8 @@ class SharedWithMe:
                 raise
             # Such a share is a fault of its owner, not of the server.
             return RefusedShare(share.owner, SecurityError(error.sentence, hint=error.hint))
+        except ConflictError as error:  # for example, its owner has yet to renew it
+            return RefusedShare(share.owner, error)
 
     def _found(self, owner: str) -> FolderContents:
         tops: list[TreeNode] = []

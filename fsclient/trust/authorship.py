@@ -27,9 +27,10 @@ from fsclient.trust.audience import Audience
 from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.places import Places
 from fsclient.trust.questions import Questions
+from fsclient.trust.refusals import nobody, not_renewed, of_another_age, signed_by_ended_key
 from fsclient.trust.second_look import SecondLook
 from fsclient.trust.seen import SeenVersions
-from fsclient.trust.sightings import LIST, Sighting, Since, age, key_end
+from fsclient.trust.sightings import LIST, Sighting, Since, age, key_end, list_signer
 from fsproto.errors import (
     ConflictError,
     FsError,
@@ -39,7 +40,6 @@ from fsproto.errors import (
 )
 from fsproto.keys.member_list import VerifiedMembers, stated_members, verify_members
 from fsproto.keys.tree import KeyedNode
-from fsproto.names import for_terminal
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author, is_first_root
@@ -99,7 +99,7 @@ class AuthorRules:
             self.frozen[folder.node] = since.node, since.what
         state = self._verified_state(signed, folder.node, claimed)
         if state.body.generation != folder.generation:
-            raise _of_another_age("its state", state.body.generation, folder.generation)
+            raise of_another_age("its state", state.body.generation, folder.generation)
         return state
 
     def prepare(self, folder: NodeId, manifests: Iterable[VerifiedManifest]) -> None:
@@ -151,7 +151,7 @@ class AuthorRules:
             return True
         owner = self.places[place].owner
         if body.author == owner or body.parent == here.parent or body.parent in self.places:
-            raise _nobody()
+            raise nobody()
         return False
 
     def former_state(self, signed: Signed, folder: KeyedNode) -> VerifiedState:
@@ -243,7 +243,19 @@ class AuthorRules:
                     return
                 if self._counts_in_own(node, signed.author, signed.author_key, generation):
                     return
-        raise _nobody()
+        if self._is_not_renewed(way, signed):
+            raise not_renewed(signed.author)
+        raise nobody()
+
+    def _is_not_renewed(self, way: list[NodeId], signed: FolderState | Manifest) -> bool:
+        """Return whether the owner may have to renew this share after a rotation of the keys.
+
+        The list is then still the one that the owner has signed with this key, which has ended.
+        """
+        if way[-1] == self._own_root or signed.author != self.places[way[0]].owner:
+            return False
+        lists = [members for node in way if (members := self._lists.get(node)) is not None]
+        return any(members.body.owner_key == signed.author_key for members in lists)
 
     def _counts_in_own(self, node: NodeId, author: str, key: bytes, generation: int) -> bool:
         """Return whether a key of the user counts under a generation of the user's own root."""
@@ -295,7 +307,7 @@ class AuthorRules:
             members = found.get(node)
             of_key = self.places[node].keyed.generation
             if members is not None and members.body.generation != of_key:
-                raise _of_another_age("its member list", members.body.generation, of_key)
+                raise of_another_age("its member list", members.body.generation, of_key)
             self._lists[node] = members
 
     def _withheld(self, nodes: Iterable[NodeId]) -> FsError:
@@ -343,49 +355,37 @@ class AuthorRules:
         return members
 
     def _check_ended_list(self, members: VerifiedMembers, seen: Sighting) -> None:
-        """Raise `SignatureError` for a list by an ended key, if it may be newer than the end."""
+        """Raise for a list by an ended key that this client has not seen.
+
+        A rotation may leave a share out, until its owner's client renews it: `ConflictError`. Where
+        no honest owner can have signed the list: `SignatureError`.
+        """
         body = members.body
         if self._memory.has(seen):
             return
-        if body.node in self.places:
-            way = self.places.way_up(body.node)
+        way = self.places.way_up(body.node) if body.node in self.places else []
+        is_own = way[-1:] == [self._own_root]
+        if is_own:
             hangs_on = self.places.generations(way, ever=False)[-1]
             if self._counts_in_own(way[-1], body.owner, body.owner_key, hangs_on):
                 return
-        raise SignatureError(
-            f"A member list of {for_terminal(body.owner)} is signed with a key that was replaced.",
-            hint=f"If {for_terminal(body.owner)} has replaced the keys just now, try again; if "
-            f"this stays, {for_terminal(body.owner)} should run 'fsclient shares'.",
-        )
+        newest = self._memory.seen(body.node, LIST)
+        if newest is not None and newest.point.version > body.version:
+            return  # the caller finds that it is too old, or an ancestor of that one
+        keys = self._people.identity_keys(body.owner)
+        newer = keys[keys.index(body.owner_key) + 1 :]
+        if (
+            is_own
+            or any(self._memory.has(list_signer(body.node, key)) for key in newer)
+            or self._people.knew_end(body.owner, body.owner_key, body.log_head)
+        ):
+            raise signed_by_ended_key(body.owner)
+        raise not_renewed(body.owner)
 
 
 def seen_list(members: VerifiedMembers) -> list[Sighting]:
-    """Return the sightings of a member list: the list, and each generation up to its own."""
+    """Return the sightings of a member list: the list, its generations, and the owner's key."""
     body = members.body
     ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
     seen = Sighting(body.node, LIST, members.point, NO_NODE, body.owner, body.time_ms)
-    return [seen, *ages]
-
-
-def _of_another_age(what: str, generation: int, of_key: int) -> FsError:
-    """Return the error for a state or list of another generation than its node's key.
-
-    The key was looked up first. So a newer value may come from a change since then, which is
-    harmless; an older value cannot.
-    """
-    if generation > of_key:
-        return ConflictError(
-            f"A folder or file has just taken a new key: {what} is newer than the key.",
-            hint="Give the same command again.",
-        )
-    return RollbackError(
-        f"THE SERVER SHOWED AN OLDER STATE of a folder or file: {what} is older than the key.",
-        hint="Stop and talk to your administrator: this does not happen by accident.",
-    )
-
-
-def _nobody() -> SignatureError:
-    return SignatureError(
-        "A folder or file was signed by a person that may not write there.",
-        hint="Stop and talk to the owner: an honest server would have refused it.",
-    )
+    return [seen, *ages, list_signer(body.node, body.owner_key)]

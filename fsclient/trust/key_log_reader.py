@@ -233,6 +233,11 @@ class KeyLogReader:
             )
         self._good_ages.add((user, key, head))
 
+    def knew_end(self, user: str, key: bytes, head: bytes) -> bool:
+        """Return whether a log head which a person has signed with a key contains the key's end."""
+        seen, end = unpack_log_head(head), self.log.ended(user, key)
+        return seen is not None and end is not None and seen[0] > end
+
     def catch_up(self, ask: Questions) -> None:
         """Read what has come to the log since the login; raises what `check_log_head` does."""
         known = self.known()

@@ -26,8 +26,9 @@ class Sighting(Value, frozen=True):
 
     node: NodeId
     what: int
-    """`STATE`, `MANIFEST`, `LIST`, `AGE` (a list has reached a generation; see `age`), `KEYS` (a
-    person's keys have ended; see `key_end`), or `DROP` (`accepted`)."""
+    """`STATE`, `MANIFEST`, `LIST`, `AGE` (a list has reached a generation, or was signed with a
+    key; see `age` and `list_signer`), `KEYS` (a person's keys have ended; see `key_end`), or `DROP`
+    (`accepted`)."""
     point: LineagePoint
     parent: NodeId = NO_NODE
     """The folder that the node is in, of a manifest."""
@@ -76,6 +77,15 @@ def age(node: NodeId, generation: int) -> Sighting:
     one generation does not get it back in the next.
     """
     marker = crypto.sha256(node, generation.to_bytes(4, "big"))
+    return Sighting(NodeId(marker[: len(node)]), AGE, _ONCE)
+
+
+def list_signer(node: NodeId, key: bytes) -> Sighting:
+    """Return the sighting that a node's member list was signed with a key of its owner.
+
+    After that, no earlier key of the owner signs a newer list.
+    """
+    marker = crypto.sha256(node, key)
     return Sighting(NodeId(marker[: len(node)]), AGE, _ONCE)
 
 

@@ -23,7 +23,15 @@ from fsproto.packing import unpack
 from fsproto.sealed.manifest import Manifest, sign_manifest
 from fsproto.signed import Signed
 from tests.support.hostile_server import HostileServer
-from tests.support.team import DEEP, Q1, Accomplice, identity, put_back, rows
+from tests.support.team import (
+    DEEP,
+    Q1,
+    Accomplice,
+    current_log_head,
+    identity,
+    put_back,
+    rows,
+)
 from tests.support.world import FILES, NOTES, Person, World
 
 TREE = ("nodes", "manifests", "folder_states", "blobs", "trees", "member_lists", "grants")
@@ -119,12 +127,12 @@ def test_an_ended_key_signs_no_member_list(
     rotates(team.alice)
     assert team.bob.cat("alice:reports/q1.txt") == Q1
     forges_list(team, thief, thief.places["reports"].keyed.node)
-    for person in (
-        team.bob,
-        fresh(team.bob, tmp_path / "a bob"),
-        fresh(team.carol, tmp_path / "c"),
-    ):
-        assert "a key that was replaced" in person.run("cat", "alice:reports/q1.txt").fails(7)
+    told = team.bob.run("cat", "alice:reports/q1.txt").fails(7)
+    assert "a key that was replaced" in told
+    for person in (fresh(team.bob, tmp_path / "a bob"), fresh(team.carol, tmp_path / "c")):
+        # For a new device, this may be a share that alice has left out when she rotated.
+        told = person.run("cat", "alice:reports/q1.txt").fails(8)
+        assert "has not renewed this share" in told
     for person in (team.alice, fresh(team.alice, tmp_path / "an alice")):
         assert "a key that was replaced" in person.run("shares").fails(7)
 
@@ -135,6 +143,17 @@ def test_an_ended_key_signs_no_list_that_gives_former_keys_back(
     """The new list names the ended key as a former writer: the thief signs one without that."""
     rotates(team.alice)
     forges_list(team, thief, thief.places["reports"].keyed.node, former=[])
+    fresh(team.carol, tmp_path / "a carol").run("cat", "alice:reports/q1.txt").fails(8)
+
+
+def test_a_list_by_a_key_that_names_its_own_end_is_an_alarm_on_a_new_device(
+    team: World, server: HostileServer, thief: Thief, tmp_path: Path
+) -> None:
+    """Its author has read the key log up to the rotation, so the list is newer."""
+    rotates(team.alice)
+    with team.database() as db:
+        head = current_log_head(db)
+    forges_list(team, thief, thief.places["reports"].keyed.node, log_head=head)
     fresh(team.carol, tmp_path / "a carol").run("cat", "alice:reports/q1.txt").fails(7)
 
 
@@ -212,7 +231,7 @@ def test_the_tree_from_before_the_rotation_is_not_shown_again(
         put_back(db, before)
     for person in (team.alice, fresh(team.alice, tmp_path / "an alice")):
         person.run("ls").fails(7)
-    fresh(team.carol, tmp_path / "a carol").run("ls", "alice:reports").fails(7)
+    fresh(team.carol, tmp_path / "a carol").run("ls", "alice:reports").fails(8)
 
 
 def test_the_generations_of_a_share_say_nothing_of_the_owners_keys(
