@@ -79,6 +79,8 @@ MAX_ROTATE_PARTS = 64
 """Messages with what one key rotation renews in the owner's tree."""
 MAX_FETCH = 500
 """Files in one `fetch`."""
+MAX_LISTS = MAX_PATH_PARTS
+"""Nodes in one request for member lists."""
 MAX_STATES = 1000
 """Folders in one `getstates`; so many states fit into one message."""
 MAX_WATCH_S = 60

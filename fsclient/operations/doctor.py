@@ -6,6 +6,7 @@ signatures, keys and proofs are checked as always. Then each version is compared
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from fsclient.session.session import Session
@@ -13,6 +14,7 @@ from fsclient.sharing.own_shares import folders_above
 from fsclient.tree.nodes import TreeNode, name_seen
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import LIST, MANIFEST, STATE, Sighting
+from fsproto.errors import FsError
 from fsproto.names import RemotePath
 from fsproto.types import NO_NODE, NodeId
 from fsproto.values import Value
@@ -45,17 +47,16 @@ def differences(session: Session, memory: SeenVersions, path: RemotePath) -> lis
     on_the_way = set(nodes) - {found.keyed.node}
     for one in _everything(session, found):
         nodes[one.keyed.node] = one
-    for one in nodes.values():
-        tree.context.list_of(one)
-    differing = []
-    for shown in session.memory.everything():
-        node = nodes.get(shown.node)
-        if node is None or shown.what not in (STATE, MANIFEST, LIST):
-            continue
-        seen = memory.conflicting(shown, mark, tree.context.questions.lineages)
-        if seen is not None:
-            below = shown.node not in on_the_way
-            differing.append(Difference(node.path, seen, shown, below))
+    tree.context.look_at_lists(list(nodes.values()))
+    versions = [
+        one
+        for one in session.memory.everything()
+        if one.node in nodes and one.what in (STATE, MANIFEST, LIST)
+    ]
+    differing = [
+        Difference(nodes[shown.node].path, seen, shown, shown.node not in on_the_way)
+        for shown, seen in memory.conflicting(versions, mark, tree.context.questions.lineages)
+    ]
     differing += _missing_lists(session, memory, mark, nodes, on_the_way)
     folders = [one for one in differing if one.seen.what == STATE]
     for folder_state in folders:
@@ -101,10 +102,11 @@ def accept(memory: SeenVersions, differing: list[Difference]) -> int:
 
 
 def _everything(session: Session, found: TreeNode) -> Iterator[TreeNode]:
-    waiting = [found]
-    while waiting:
-        one = waiting.pop()
-        if one.keyed.node != NO_NODE:
-            yield one
-        if one.is_folder:
-            waiting += session.tree.children(one).nodes
+    if found.keyed.node != NO_NODE:
+        yield found
+    folders = deque([(found, None)] if found.is_folder else [])
+    for _, inside in session.tree.listings(folders):
+        if isinstance(inside, FsError):
+            raise inside
+        yield from inside.nodes
+        folders.extend((one, None) for one in inside.nodes if one.is_folder)

@@ -19,8 +19,7 @@ from fsclient.sharing.member_lists import (
 from fsclient.sharing.own_shares import OwnShare, OwnShares, folders_above, is_below
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
-from fsclient.trust.authorship import seen_list
-from fsclient.trust.sightings import Sighting
+from fsclient.trust.sightings import Sighting, seen_list
 from fskit.clock import now_ms
 from fsproto.errors import FsError, KeyChangedError, NotFoundError
 from fsproto.keys.grants import Role, wrap

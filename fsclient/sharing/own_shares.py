@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from fsclient.connection.parts import items_of
 from fsclient.tree.ways import found_at
-from fsclient.trust.authorship import seen_list
+from fsclient.trust.sightings import seen_list
 from fsproto.errors import (
     ConflictError,
     FsError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fsclient.connection.connection import ServerConnection
 from fsclient.connection.retry import NoRetry
@@ -74,9 +74,18 @@ class TreeContext:
 
     def list_of(self, found: TreeNode) -> VerifiedMembers | None:
         """Return the present member list of a file or folder; None if it has none."""
+        self._register_new(found)
+        return self.authors.list_of(found.keyed.node)
+
+    def look_at_lists(self, nodes: Sequence[TreeNode]) -> None:
+        """Ask for the present member lists of files and folders, and verify them."""
+        for found in nodes:
+            self._register_new(found)
+        self.authors.look_at_lists([found.keyed.node for found in nodes])
+
+    def _register_new(self, found: TreeNode) -> None:
         if found.keyed.node not in self.places:  # files are not registered
             self.register(found)
-        return self.authors.list_of(found.keyed.node)
 
     def check_heads(self, heads: Iterable[bytes]) -> None:
         """Check the key log heads (40 bytes each) that authors have signed against the log.

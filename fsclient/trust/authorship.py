@@ -21,7 +21,8 @@ a folder there, it refuses a newer state with that writer's signature (`SeenVers
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Sequence
 
 from fsclient.trust.audience import Audience
 from fsclient.trust.key_directory import KeyDirectory
@@ -30,16 +31,18 @@ from fsclient.trust.questions import Questions
 from fsclient.trust.refusals import nobody, not_renewed, of_another_age, signed_by_ended_key
 from fsclient.trust.second_look import SecondLook
 from fsclient.trust.seen import SeenVersions
-from fsclient.trust.sightings import LIST, Sighting, Since, age, key_end, list_signer
+from fsclient.trust.sightings import LIST, Sighting, Since, age, key_end, list_signer, seen_list
 from fsproto.errors import (
     ConflictError,
     FsError,
+    NotFoundError,
     RemoteProtocolError,
     RollbackError,
     SignatureError,
 )
 from fsproto.keys.member_list import VerifiedMembers, stated_members, verify_members
 from fsproto.keys.tree import KeyedNode
+from fsproto.limits import MAX_LISTS
 from fsproto.packing import unpack
 from fsproto.sealed.folder import FolderState, VerifiedState, verify_state
 from fsproto.sealed.manifest import Manifest, VerifiedManifest, check_author, is_first_root
@@ -161,6 +164,19 @@ class AuthorRules:
             with self.second_look.unless_moved(folder.node):
                 self._check_writer(folder.node, claimed, ever=True)
         return self._verified_state(signed, folder.node, claimed)
+
+    def look_at_lists(self, nodes: Sequence[NodeId]) -> None:
+        """Ask for the present member lists of registered nodes, as many at once as possible."""
+        waiting = deque(nodes[at : at + MAX_LISTS] for at in range(0, len(nodes), MAX_LISTS))
+        while waiting:
+            some = waiting.popleft()
+            try:
+                self._load(list(some), fresh=True)
+            except (RemoteProtocolError, NotFoundError):
+                if len(some) == 1:
+                    raise
+                half = len(some) // 2  # the lists together may be too long for one answer
+                waiting.extendleft((some[half:], some[:half]))
 
     def list_of(self, node: NodeId) -> VerifiedMembers | None:
         """Return the present member list of a registered node; None if it has none."""
@@ -381,11 +397,3 @@ class AuthorRules:
         ):
             raise signed_by_ended_key(body.owner)
         raise not_renewed(body.owner)
-
-
-def seen_list(members: VerifiedMembers) -> list[Sighting]:
-    """Return the sightings of a member list: the list, its generations, and the owner's key."""
-    body = members.body
-    ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
-    seen = Sighting(body.node, LIST, members.point, NO_NODE, body.owner, body.time_ms)
-    return [seen, *ages, list_signer(body.node, body.owner_key)]

@@ -12,7 +12,8 @@ versions known at that mark, and it must be on the line: an ancestor of every ne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 
 from fsclient.trust.sightings import (
     AGE,
@@ -187,19 +188,29 @@ class SeenVersions(LocalDatabase):
             known = self._rows((node, what) for node in nodes)
         return {node: rows[-1].point for (node, _), rows in known.items()}
 
-    def conflicting(self, shown: Sighting, mark: int, prove: Prove) -> Sighting | None:
-        """Return the newest version seen of a value if `shown` does not follow from it.
+    def conflicting(
+        self, shown: Sequence[Sighting], mark: int, prove: Prove
+    ) -> Iterator[tuple[Sighting, Sighting]]:
+        """Yield each value in `shown` that does not follow from the seen ones, and the newest seen.
 
-        `mark` is from before the server was asked for `shown`.
+        `mark` is from before the server was asked for them.
         """
-        try:
-            known = self._known([shown])
-            gaps = find_gaps([shown], known, mark)
-            for gap, reached in prove(gaps).items() if gaps else ():
-                check_proof(gap, reached)
-        except (RollbackError, RemoteProtocolError):
-            return self.seen(shown.node, shown.what)
-        return None
+        for start in range(0, len(shown), _AT_ONCE):
+            some = shown[start : start + _AT_ONCE]
+            with self._translated():
+                known = self._known(some)
+            gaps = dict[Sighting, list[Gap]]()
+            for one in some:
+                with suppress(RollbackError):
+                    gaps[one] = find_gaps([one], known, mark)
+            asked = [gap for each in gaps.values() for gap in each]
+            reached: Mapping[Gap, Hash] | None = None
+            with suppress(RollbackError, RemoteProtocolError):
+                reached = prove(asked) if asked else {}
+            for one in some:
+                seen = self.seen(one.node, one.what)
+                if seen is not None and not (one in gaps and _lead(gaps[one], reached, prove)):
+                    yield one, seen
 
     def accept(self, shown: Sequence[Sighting], gone: Sequence[Sighting] = ()) -> None:
         """Replace the remembered versions of these values: the person accepts another branch.
@@ -324,3 +335,17 @@ class SeenVersions(LocalDatabase):
             "UPDATE seen SET at = 0 WHERE node = ? AND what = ? AND version = ?",
             (node, what, oldest),
         )
+
+
+def _lead(gaps: list[Gap], reached: Mapping[Gap, Hash] | None, prove: Prove) -> bool:
+    """Return whether the earlier end of each gap leads to the later one.
+
+    `reached` are the lineages that were proved together with others; None if this failed.
+    """
+    try:
+        found = reached if reached is not None or not gaps else prove(gaps)
+        for gap in gaps:
+            check_proof(gap, (found or {})[gap])
+    except (RollbackError, RemoteProtocolError):
+        return False
+    return True

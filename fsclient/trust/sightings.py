@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from fsproto import crypto
 from fsproto.errors import ConflictError, RollbackError
+from fsproto.keys.member_list import VerifiedMembers
 from fsproto.limits import MAX_LINEAGE_GAP
 from fsproto.messages.history import Lineal
 from fsproto.proofs.lineage import LineagePoint
@@ -87,6 +88,14 @@ def list_signer(node: NodeId, key: bytes) -> Sighting:
     """
     marker = crypto.sha256(node, key)
     return Sighting(NodeId(marker[: len(node)]), AGE, _ONCE)
+
+
+def seen_list(members: VerifiedMembers) -> list[Sighting]:
+    """Return the sightings of a member list: the list, its generations, and the owner's key."""
+    body = members.body
+    ages = [age(body.node, generation) for generation in range(2, body.generation + 1)]
+    seen = Sighting(body.node, LIST, members.point, NO_NODE, body.owner, body.time_ms)
+    return [seen, *ages, list_signer(body.node, body.owner_key)]
 
 
 def key_end(index: int) -> Sighting:

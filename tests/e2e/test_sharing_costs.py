@@ -66,3 +66,21 @@ def test_many_files_are_shared_as_cheaply_as_ten(first_world: World, tmp_path: P
         # The client looks at the shares of the other folder too.
         assert len(many[0]) <= len(few[0]) + 4
         assert many[1] <= few[1] + 1500
+
+
+def test_doctor_asks_for_many_nodes_at_once(first_world: World, tmp_path: Path) -> None:
+    """Another device has changed each file twice, so that each version needs a proof."""
+    world, count = first_world.copy(tmp_path), 40
+    alice = world.alice
+    phone = alice.copy(tmp_path / "phone")
+    with HostileServer(world.home) as server:
+        world.meet(server.address)
+        phone.meet(server.address)
+        for device, content in ((alice, b"1"), (phone, b"22"), (phone, b"333")):
+            for number in range(count):
+                device.write(f"many/{number % 4}/{number}", content)
+            device.run("put", device.folder / "many", "/").succeeds()
+        server.lie = counts = Counts()
+        alice.run("doctor").succeeds()
+    asked = {kind: counts.asked.count(kind) for kind in ("GetMembers", "GetLineage")}
+    assert asked == {"GetMembers": 1, "GetLineage": 1}

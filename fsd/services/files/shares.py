@@ -21,7 +21,7 @@ from fsd.store.repos.nodes import StoredNode
 from fsproto.errors import NotAllowedError, NotFoundError, OutOfSpaceError, RemoteProtocolError
 from fsproto.keys.grants import Role
 from fsproto.keys.member_list import stated_members
-from fsproto.limits import MAX_BLOCKED, MAX_CONTROL, MAX_PATH_PARTS
+from fsproto.limits import MAX_BLOCKED, MAX_CONTROL, MAX_LISTS, MAX_PATH_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.shares import Blocked, GetShares, Group, Members, Own, Share, Shared, Shares
 from fsproto.names import is_user
@@ -64,7 +64,7 @@ class ShareService:
 
         `NotFoundError` if the user may not read one of them: that is no node without a list.
         """
-        if len(asked) > MAX_PATH_PARTS:
+        if len(asked) > MAX_LISTS:
             raise RemoteProtocolError("Too many member lists were asked for at once.")
         with self._database.read() as db:
             found = nodes.get_all(db, asked)
