@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,9 +11,10 @@ import click
 from fsclient.app import App
 from fsclient.operations.doctor import Difference, differences
 from fsclient.operations.doctor import accept as accept_shown
+from fsclient.operations.put_back import local_copy, put_back
 from fsclient.trust.seen import SeenVersions
-from fsclient.trust.sightings import LIST, MANIFEST, STATE, Sighting
-from fskit.text import time_text
+from fsclient.trust.sightings import GONE, LIST, MANIFEST, STATE, Sighting
+from fskit.text import count_text, time_text
 from fsproto.errors import RollbackError
 from fsproto.names import for_terminal
 
@@ -23,18 +25,34 @@ from fsproto.names import for_terminal
 @click.option(
     "--accept-key-log", is_flag=True, help="Accept a key log that is older than the one seen."
 )
+@click.option(
+    "--local",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="The local copy of REMOTE; with --accept, put back what it has.",
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask before accepting.")
 @click.pass_obj
-def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: bool) -> None:
+def command(
+    app: App,
+    path: str,
+    *,
+    accept: bool,
+    accept_key_log: bool,
+    local: Path | None,
+    yes: bool,
+) -> None:
     """Compare what the server shows with what this machine has seen before.
 
     Lists folders and files, at REMOTE and below (default: your whole tree), of which the server
     shows an older version, or a version that does not follow from the last seen one. This happens
     after the restore of a backup. It also happens if the server hides or undoes changes: ask your
-    administrator which of the two it is.
+    administrator which of the two it is. The list names files that are lost, files that this
+    machine had removed and that come back, and files that have another version.
 
     With --accept, this machine forgets the versions that differ and continues from those that
-    the server shows. Then put the files again that are newer on this machine.
+    the server shows. Then put the files again that are newer on this machine. With --local, the
+    list also says which files FOLDER has, and --accept offers to put them back.
     """
     place = app.path(path)
     if accept_key_log:
@@ -44,7 +62,8 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
         closing(SeenVersions(app.profile.memory)) as memory,
     ):
         differing = differences(session, memory, place)
-        _show(app, differing)
+        copies = [local and local_copy(one, place, local) for one in differing]
+        _show(app, differing, copies)
         if not differing:
             app.ui.say("The server shows nothing that differs from what this machine has seen.")
             return
@@ -58,9 +77,14 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
         app.ui.confirm(f"Accept what the server shows at '{place}' and below?", yes=yes)
         taken = accept_shown(memory, differing)
         session.people.forget_renewed()  # a restored server may have older lists of the shares
-    app.ui.say(
-        f"Accepted {taken} versions. Then put again each file that is newer on this machine."
-    )
+    back = [(copy, one.path) for one, copy in zip(differing, copies, strict=True) if copy]
+    app.ui.say(f"Accepted {taken} versions.")
+    if back:
+        what = count_text(len(back), "file or folder", "files and folders")
+        app.ui.confirm(f"Put back {what} of '{local}'?", yes=yes)
+        put_back(app, back)
+    elif local is None:
+        app.ui.say("Next: put again each file that is newer on this machine.")
     left = len(differing) - taken
     if left:
         raise RollbackError(
@@ -69,7 +93,7 @@ def command(app: App, path: str, *, accept: bool, accept_key_log: bool, yes: boo
         )
 
 
-def _show(app: App, differing: list[Difference]) -> None:
+def _show(app: App, differing: list[Difference], copies: list[Path | None]) -> None:
     app.ui.result(
         [
             {
@@ -78,10 +102,16 @@ def _show(app: App, differing: list[Difference]) -> None:
                 "what": _KINDS[one.seen.what],
                 "seen": _data(one.seen),
                 "shown": _data(one.shown),
+                "effect": one.effect,
+                "local": str(copy) if copy else None,
             }
-            for one in differing
+            for one, copy in zip(differing, copies, strict=True)
         ],
-        [line for one in differing for line in _lines(one)],
+        [
+            line
+            for one, copy in zip(differing, copies, strict=True)
+            for line in (*_lines(one), *([f"    local copy: {copy}"] if copy else []))
+        ],
     )
 
 
@@ -97,6 +127,8 @@ def _lines(one: Difference) -> list[str]:
         if one.seen.what == LIST:
             what = "the member list is missing"
         return [f"{one.path}: {what}", _line("seen", one.seen)]
+    if one.effect == "back":
+        return [f"{one.path}: comes back; this machine had removed it", _line("shown", one.shown)]
     return [
         f"{one.path}: {_KINDS[one.seen.what]}",
         _line("seen", one.seen),
@@ -109,4 +141,9 @@ def _line(which: str, one: Sighting) -> str:
     return f"    {which:5} version {one.point.version}{by}"
 
 
-_KINDS = {STATE: "the folder's entries", MANIFEST: "the file or folder", LIST: "the member list"}
+_KINDS = {
+    STATE: "the folder's entries",
+    MANIFEST: "the file or folder",
+    LIST: "the member list",
+    GONE: "the file or folder",
+}

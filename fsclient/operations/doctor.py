@@ -13,7 +13,7 @@ from fsclient.session.session import Session
 from fsclient.sharing.own_shares import folders_above
 from fsclient.tree.nodes import TreeNode, name_seen
 from fsclient.trust.seen import SeenVersions
-from fsclient.trust.sightings import LIST, MANIFEST, STATE, Sighting
+from fsclient.trust.sightings import GONE, LIST, MANIFEST, STATE, Sighting
 from fsproto.errors import FsError
 from fsproto.names import RemotePath
 from fsproto.types import NO_NODE, NodeId
@@ -32,6 +32,19 @@ class Difference(Value, frozen=True):
     """Whether it is at or below the path that was requested; else it is on the way there."""
     named: bool = True
     """Whether `path` ends with its name."""
+
+    @property
+    def effect(self) -> str | None:
+        """What accepting the server's version means for a file or folder; None for a list or state.
+
+        `lost`: it is not there. `back`: this device had removed it. `replaced`: it is another
+        version.
+        """
+        if self.seen.what not in (MANIFEST, GONE):
+            return None
+        if self.shown is None:
+            return "lost"
+        return "back" if self.seen.what == GONE else "replaced"
 
 
 def differences(session: Session, memory: SeenVersions, path: RemotePath) -> list[Difference]:
@@ -64,8 +77,14 @@ def differences(session: Session, memory: SeenVersions, path: RemotePath) -> lis
         differing += [
             _lost(at, lost, below=folder_state.below)
             for lost in memory.below(at.keyed.node)
-            if lost.node not in nodes
+            if lost.node not in nodes and not _was_removed(memory, lost)
         ]
+    in_folders = {
+        node: one
+        for node, one in nodes.items()
+        if one.manifest.body.parent in {state.seen.node for state in folders}
+    }
+    differing += _come_back(session, memory, in_folders, on_the_way)
     return sorted(differing, key=lambda one: (one.path.parts, one.seen.what, one.seen.node))
 
 
@@ -73,6 +92,28 @@ def _lost(folder: TreeNode, seen: Sighting, *, below: bool) -> Difference:
     name = name_seen(folder, seen)
     path = folder.path if name is None else folder.path.child(name)
     return Difference(path, seen, None, below, named=name is not None)
+
+
+def _come_back(
+    session: Session,
+    memory: SeenVersions,
+    nodes: dict[NodeId, TreeNode],
+    on_the_way: set[NodeId],
+) -> list[Difference]:
+    """Return those of the nodes that this device has removed, in the version that is shown."""
+    shown = {one.node: one for one in session.memory.everything() if one.what == MANIFEST}
+    return [
+        Difference(nodes[node].path, gone, now, node not in on_the_way)
+        for node in nodes.keys() & shown.keys()
+        if (gone := memory.seen(node, GONE)) is not None
+        and (now := shown[node]).point.version <= gone.point.version
+    ]
+
+
+def _was_removed(memory: SeenVersions, seen: Sighting) -> bool:
+    """Return whether this device has removed a node in the version that it has seen last."""
+    gone = memory.seen(seen.node, GONE)
+    return gone is not None and gone.point.version >= seen.point.version
 
 
 def _missing_lists(
@@ -96,7 +137,7 @@ def accept(memory: SeenVersions, differing: list[Difference]) -> int:
     taken = [one for one in differing if one.below]
     memory.accept(
         [one.shown for one in taken if one.shown is not None],
-        gone=[one.seen for one in taken if one.shown is None],
+        gone=[one.seen for one in taken if one.shown is None or one.effect == "back"],
     )
     return len(taken)
 

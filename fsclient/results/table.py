@@ -257,6 +257,9 @@ RESULTS: dict[str, Fields] = {
         "[].path": "what differs; the folder's path if the client cannot open the name",
         "[].node": "the id of the node",
         "[].what": "in words",
+        "[].effect": "of a file or folder: `lost`, `replaced` by another version, or `back`: this "
+        "device had removed it; else null",
+        "[].local": "the path of a copy in the folder `--local`; null if there is none",
         **{
             f"[].{which}{field}": text
             for which, what in (

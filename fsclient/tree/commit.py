@@ -151,7 +151,9 @@ class Committer(ChangeSet):
                 made = next((one for one in self._unsure if one.was_made(views)), None)
             if made is not None:
                 self._made = made  # also if this cannot be remembered here
-                note = partial(self._tree.note_committed, made.states, made.manifests, made.mark)
+                note = partial(
+                    self._tree.note_committed, made.states, made.manifests, made.mark, made.gone
+                )
                 self._tree.context.retry.run(note)
                 self._tree.context.retry.progressed()
                 if self._tree.followed is not None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from fsclient.tree.nodes import FolderView, TreeNode
+from fsclient.tree.nodes import FolderView, TreeNode, seen_gone
 from fsclient.tree.tree import Tree
 from fsclient.trust.places import Place
+from fsclient.trust.sightings import Sighting
 from fskit.clock import now_ms
 from fsproto.errors import ConflictError
 from fsproto.keys.tree import KeyedNode
@@ -51,6 +52,8 @@ class SignedCommit(Value, frozen=True):
     states: list[VerifiedState]
     manifests: list[VerifiedManifest]
     removals: list[Removal]
+    gone: list[Sighting]
+    """The nodes that it removes, in their last version."""
     after: dict[NodeId, FolderView]
     """The folders after the commit."""
     mark: int
@@ -93,6 +96,7 @@ class Draft:
         self._edits |= {node: PrefixTree().edit() for node in new}
         self._manifests: list[DraftManifest] = []
         self._removals: list[Removal] = []
+        self._taken: list[VerifiedManifest] = []
         self._placed_before: dict[NodeId, Place] = {}
 
     def put_places_back(self) -> None:
@@ -197,6 +201,7 @@ class Draft:
                 f"'{found.path}' was changed or removed by another person in the meantime."
             )
         self._remove(parent, entry.token)
+        self._taken.append(found.manifest)
 
     def take_out_entry(self, parent: KeyedNode, entry: FolderEntry, named: str) -> None:
         """Remove an entry from its folder; `ConflictError` if the entry has changed since.
@@ -237,4 +242,6 @@ class Draft:
             after[keyed.node] = FolderView(state, tree, {})
         signed = sign_manifests(self._identity.signing, self._manifests)
         states = [view.state for view in after.values()]
-        return SignedCommit(states, signed, self._removals, after, mark)
+        placed = {manifest.body.node for manifest in signed}
+        gone = [seen_gone(one) for one in self._taken if one.body.node not in placed]
+        return SignedCommit(states, signed, self._removals, gone, after, mark)

@@ -6,7 +6,7 @@ import struct
 
 from msgspec.structs import replace
 
-from fsclient.trust.sightings import MANIFEST, STATE, Sighting
+from fsclient.trust.sightings import GONE, MANIFEST, STATE, Sighting
 from fsproto.errors import ExistsError, IntegrityError, NotAllowedError, RemoteProtocolError
 from fsproto.keys.tree import KeyedNode
 from fsproto.limits import LINK_SIZE
@@ -123,6 +123,12 @@ def name_seen(folder: TreeNode, seen: Sighting) -> str | None:
 def entry_of(manifest: VerifiedManifest) -> FolderEntry:
     """Return the entry that a folder has for a node with this manifest."""
     return FolderEntry(manifest.body.token, manifest.body.node, manifest.hash)
+
+
+def seen_gone(manifest: VerifiedManifest) -> Sighting:
+    """Return the sighting that this device has removed a node in this version."""
+    body = manifest.body
+    return Sighting(body.node, GONE, manifest.point, body.parent, body.author, body.time_ms)
 
 
 def seen_state(state: VerifiedState) -> Sighting:

@@ -19,6 +19,7 @@ from fsclient.tree.followed import FollowedFolders
 from fsclient.tree.listing import Listing
 from fsclient.tree.nodes import FolderView, TreeNode, entry_of, seen_manifest, seen_state
 from fsclient.tree.shared_with_me import SharedWithMe
+from fsclient.trust.sightings import Sighting
 from fsproto.errors import (
     FsError,
     IntegrityError,
@@ -314,14 +315,22 @@ class Tree:
         return view
 
     def note_committed(
-        self, states: Iterable[VerifiedState], manifests: Iterable[VerifiedManifest], mark: int
+        self,
+        states: Iterable[VerifiedState],
+        manifests: Iterable[VerifiedManifest],
+        mark: int,
+        gone: Sequence[Sighting] = (),
     ) -> None:
-        """Remember the states of a commit of this client; `mark` is from before it was sent.
+        """Remember a commit of this client; `mark` is from before it was sent.
+
+        `gone` are the nodes that it has removed.
 
         `RollbackError` if the server has shown another command other states in their place.
         """
         seen = [*map(seen_state, states), *map(seen_manifest, manifests)]
         self.context.check_seen(seen, mark)
+        if gone:
+            self.context.memory.remember(gone)
 
     # --- checking
 

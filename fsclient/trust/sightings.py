@@ -19,7 +19,7 @@ from fsproto.types import NO_HASH, NO_NODE, DropId, Hash, NodeId
 from fsproto.values import Value
 
 STATE, MANIFEST, LIST = int(Lineal.STATE), int(Lineal.MANIFEST), int(Lineal.LIST)
-AGE, KEYS, DROP = 4, 5, 6
+AGE, KEYS, DROP, GONE = 4, 5, 6, 7
 
 
 class Sighting(Value, frozen=True):
@@ -28,8 +28,8 @@ class Sighting(Value, frozen=True):
     node: NodeId
     what: int
     """`STATE`, `MANIFEST`, `LIST`, `AGE` (a list has reached a generation, or was signed with a
-    key; see `age` and `list_signer`), `KEYS` (a person's keys have ended; see `key_end`), or `DROP`
-    (`accepted`)."""
+    key; see `age` and `list_signer`), `KEYS` (a person's keys have ended; see `key_end`), `DROP`
+    (`accepted`), or `GONE` (this device has removed the node in this version)."""
     point: LineagePoint
     parent: NodeId = NO_NODE
     """The folder that the node is in, of a manifest."""

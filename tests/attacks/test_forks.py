@@ -7,6 +7,7 @@ another database in its place for a while.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -237,6 +238,7 @@ def test_after_a_restored_backup_a_person_can_continue(team: World, branches: Br
         assert "reports: the folder's entries" in said
         assert "by alice" in said
         assert "reports/signed.txt: missing" in said
+        assert "reports/q2.txt: comes back; this machine had removed it" in said
         team.alice.run("ls", "reports").fails(7)  # listing the folder does not accept the fork
         team.alice.run("doctor", "archive").succeeds()
         team.alice.run("doctor", "reports", "--accept", "--yes").succeeds()
@@ -246,6 +248,39 @@ def test_after_a_restored_backup_a_person_can_continue(team: World, branches: Br
         assert team.alice.cat("reports/signed.txt") == b"reports/signed.txt"
     with branches.shown("main"):
         assert TWO in team.alice.run("ls", "reports").fails(7)
+
+
+def test_doctor_puts_back_what_a_local_folder_has(team: World, branches: Branches) -> None:
+    alice = team.alice
+    local = alice.folder / "copy"
+    for name, content in (("new.txt", b"new"), ("deep/newer.txt", b"newer"), ("q1.txt", b"again")):
+        alice.write(f"copy/{name}", content)
+    with branches.shown():
+        branches.fork("backup")
+        alice.run("put", *sorted(local.iterdir()), "reports").succeeds()
+        writes(alice, "reports/only there.txt")
+        alice.run("rm", "reports/q2.txt").succeeds()
+    with branches.shown("backup"):
+        shown = alice.run("--json", "doctor", "reports", "--local", local)
+        told = {
+            (one["path"], one["effect"], one["local"])
+            for one in json.loads(shown.out.splitlines()[0])
+        }
+        assert told == {
+            ("reports", None, None),
+            ("reports/deep", None, None),
+            ("reports/deep/newer.txt", "lost", str(local / "deep/newer.txt")),
+            ("reports/new.txt", "lost", str(local / "new.txt")),
+            ("reports/only there.txt", "lost", None),
+            ("reports/q1.txt", "replaced", str(local / "q1.txt")),
+            ("reports/q2.txt", "back", None),
+        }
+        alice.run("doctor", "reports", "--local", local, "--accept", "--yes").succeeds()
+        alice.run("doctor", "reports").succeeds()
+        for name, content in (("new.txt", b"new"), ("deep/newer.txt", b"newer")):
+            assert alice.cat(f"reports/{name}") == content
+        assert alice.cat("reports/q1.txt") == b"again"
+        alice.run("cat", "reports/only there.txt").fails(5)
 
 
 def test_a_person_is_asked_before_another_branch_is_accepted(
