@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import TIER
 from tests.support.client_processes import SPACE, Client
+from tests.support.clusters import added
 from tests.support.nodes import RoundRobin, second_home
 from tests.support.postgres import Cluster
 from tests.support.servers import RunningServer
@@ -36,26 +37,16 @@ def nodes(tmp_path: Path, postgres: Cluster) -> Iterator[Nodes]:
         assert "Traceback" not in one.log
 
 
-def added(nodes: Nodes, folder: Path, *names: str) -> list[Client]:
+def arriving(nodes: Nodes, folder: Path, *names: str) -> list[Client]:
     """Add people whose clients reach both nodes in turn; they have not enrolled yet."""
-    first, _, between = nodes
-    roster = folder / "people.csv"
-    roster.write_text("\n".join(["name", *names]))
-    done = first.admin("add-users", str(roster), "--json")
-    assert done.returncode == 0, done.stderr
-    clients = []
-    for one in json.loads(done.stdout)["added"]:
-        link = one["enroll_link"].replace(str(first.address), str(between.address))
-        person = {**one, "enroll_link": link}
-        clients.append(Client(first, one["user"], folder / one["user"], person))
-    return clients
+    return added(nodes[0], nodes[2].address, folder, *names)
 
 
 @pytest.mark.long
 def test_people_enrol_and_rotate_keys_at_two_nodes_and_all_verify_one_log(
     nodes: Nodes, tmp_path: Path
 ) -> None:
-    people = added(nodes, tmp_path, *(f"person{number}" for number in range(PEOPLE)))
+    people = arriving(nodes, tmp_path, *(f"person{number}" for number in range(PEOPLE)))
 
     def arrives(person: Client) -> None:
         otp = ("--otp", person.app.fresh())
@@ -74,7 +65,7 @@ def test_people_enrol_and_rotate_keys_at_two_nodes_and_all_verify_one_log(
 
 @pytest.mark.long
 def test_puts_at_two_nodes_never_exceed_a_quota(nodes: Nodes, tmp_path: Path) -> None:
-    (person,) = added(nodes, tmp_path, "alice")
+    (person,) = arriving(nodes, tmp_path, "alice")
     person.enrol()
     most = PUTS // 2
     done = nodes[0].admin("change-user", "alice", "--quota-bytes", f"{most}M")

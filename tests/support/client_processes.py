@@ -223,9 +223,9 @@ def with_a_room(people: list[Client], room: str, folder: Path) -> list[Client]:
     return own
 
 
-def finish(process: Process, given: bytes | None = None) -> Ran:
+def finish(process: Process, given: bytes | None = None, *, within_s: float = PATIENCE_S) -> Ran:
     """Wait for a client's process to end."""
-    out, err = process.communicate(given, timeout=PATIENCE_S)
+    out, err = process.communicate(given, timeout=within_s)
     return Ran(process.returncode, out, err.decode())
 
 

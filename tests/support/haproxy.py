@@ -20,7 +20,7 @@ _DEFAULTS = """\
 defaults
  mode tcp
  retries 5
- option redispatch
+ option redispatch 1
  timeout connect 2s
  timeout check 3s
  timeout client 120s

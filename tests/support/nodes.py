@@ -17,9 +17,9 @@ from tests.support.servers import RunningServer
 _PIECE = 1 << 16
 
 
-def second_home(home: Path) -> Path:
+def second_home(home: Path, name: str = "second") -> Path:
     """Return a copy of a data directory that shares the blobs of the first one."""
-    other = home.with_name("second")
+    other = home.with_name(name)
     shutil.copytree(home, other, ignore=shutil.ignore_patterns("blobs", "fsd.db*", "run.json"))
     (other / "blobs").symlink_to(home / "blobs")
     return other

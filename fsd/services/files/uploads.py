@@ -41,9 +41,10 @@ log = logging.getLogger(__name__)
 
 LEASE_MS = 120_000
 """How long an upload counts as being received after its server was last heard of."""
-PART_BYTES = 32 << 20
+PART_BYTES = 8 << 20
 PART_S = 1.0
-"""A part is recorded after so many bytes, or after so long; a killed server loses no more."""
+"""A part is recorded after so many bytes, or after so long. What a lost server had received since,
+the client sends again; `docs/scaling.md` has figures."""
 _ELSEWHERE = "This upload continues over another connection."
 
 

@@ -1,7 +1,7 @@
-"""A thousand races for a code: in threads, in processes, and at two daemons on one database.
+"""A thousand races for a code: in threads and in processes, and a thousand more at three nodes.
 
-In each race, two clients log in with one code at the same moment, and exactly one succeeds. A fake
-clock moves between the races, so that each race has its own code.
+In each race, clients log in with one code at the same moment, and exactly one succeeds. In threads
+and processes, a fake clock moves between the races, so that each race has its own code.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -35,8 +35,9 @@ from tests.support.services import CHANNEL, Clock, Services, ServiceUser, accoun
 
 pytestmark = pytest.mark.both_databases
 
-THREADS, PROCESSES, DAEMONS = (500, 300, 200) if TIER == "soak" else (30, 15, 10)
-"""Races per kind: a thousand in total in the `soak` tier."""
+THREADS, PROCESSES, AT_NODES = (600, 400, 1000) if TIER == "soak" else (30, 15, 20)
+"""Races per kind."""
+NODES = 3
 PATIENT = LoginPolicy(free_tries=10**6, source_free_tries=10**6, most_failures=10**6)
 """A policy without throttling, so that only the code decides."""
 
@@ -113,17 +114,17 @@ class Track:
         self.racers = racers
         self.code = ""
         self._drawn = iter(racers)
-        self.together = threading.Barrier(2, self._draw, timeout=60)
+        self.together = threading.Barrier(NODES, self._draw, timeout=60)
 
     def _draw(self) -> None:
         self.code = next(self._drawn).code(now_ms())
 
 
-def run(track: Track, daemon: RunningServer) -> list[str]:
-    """Run all races of a track at one daemon; return the users whose login succeeded there."""
+def run(track: Track, node: RunningServer) -> list[str]:
+    """Run all races of a track at one node; return the users whose login succeeded there."""
     won = []
     for racer in track.racers:
-        link = EnrollLink(racer.name, daemon.address, daemon.host_key)
+        link = EnrollLink(racer.name, node.address, node.host_key)
         with ServerConnection(link) as connection:
             signature = racer.signature(labels.SIGN_LOGIN, connection.channel_id)
             track.together.wait()
@@ -136,23 +137,27 @@ def run(track: Track, daemon: RunningServer) -> list[str]:
 
 
 @pytest.fixture
-def two_daemons(postgres, tmp_path: Path):
-    """Two servers with separate data directories, the same keys, and one database."""
+def nodes(postgres, tmp_path: Path):
+    """Servers with separate data directories, the same keys, and one database."""
     url = postgres.new_database()
-    with RunningServer.start(tmp_path / "one", database=url) as one:
-        other = Home(tmp_path / "two")
-        other.path.mkdir(mode=0o700)
-        for key in ("host.key", "master.key", "log.key"):
-            (other.path / key).write_bytes((tmp_path / "one" / key).read_bytes())
-        with RunningServer.start(other.path, database=url) as two:
-            yield url, one, two
+    with ExitStack() as stack:
+        first = stack.enter_context(RunningServer.start(tmp_path / "0", database=url))
+        running = [first]
+        for number in range(1, NODES):
+            other = Home(tmp_path / str(number))
+            other.path.mkdir(mode=0o700)
+            for key in ("host.key", "master.key", "log.key"):
+                (other.path / key).write_bytes((first.home / key).read_bytes())
+            server = RunningServer.start(other.path, database=url)
+            running.append(stack.enter_context(server))
+        yield url, running
 
 
-def test_each_race_at_two_daemons_on_one_database_has_one_winner(two_daemons, tmp_path):
+def test_each_race_at_three_nodes_on_one_database_has_one_winner(nodes):
     """Use real sockets and the real clock; each race has its own user."""
-    url, *daemons = two_daemons
-    people = [f"user{number}" for number in range(DAEMONS)]
-    home = Home(tmp_path / "one")
+    url, running = nodes
+    people = [f"user{number}" for number in range(AT_NODES)]
+    home = Home(running[0].home)
     with closing(Database(url)) as database:
         everybody = factory.people(home, database)
         service = factory.accounts(home, database)
@@ -162,16 +167,16 @@ def test_each_race_at_two_daemons_on_one_database_has_one_winner(two_daemons, tm
             racers.append(ServiceUser(identity(name), added.otp))
             ask = racers[-1].enrolment(racers[-1].code(now_ms(), -1))
             service.enroll(ask, CHANNEL, "192.0.2.1")
-    with ThreadPoolExecutor(2 * TRACKS) as pool:
-        running = [
-            pool.submit(run, track, daemon)
+    with ThreadPoolExecutor(NODES * TRACKS) as pool:
+        races = [
+            pool.submit(run, track, node)
             for track in [Track(racers[number::TRACKS]) for number in range(TRACKS)]
-            for daemon in daemons
+            for node in running
         ]
-        won = Counter(name for each in running for name in each.result())
+        won = Counter(name for each in races for name in each.result())
     assert won == dict.fromkeys(people, 1)
     with closing(Database(url)) as database, database.read() as db:
         used = db.scalar(text("SELECT count(*) FROM used_otps"))
         started = db.scalar(text("SELECT count(*) FROM sessions"))
     assert used == started == 2 * len(people)
-    assert all("Traceback" not in daemon.log for daemon in daemons)
+    assert all("Traceback" not in node.log for node in running)
