@@ -9,6 +9,7 @@
     profiles/NAME/warnings       of a completion, for the next command (see `profile_warnings`)
     profiles/NAME/transfers/     the progress of uploads (see `transfer.journal`)
     profiles/NAME/sync/          what synchronised folders have in common (see `transfer.pairs`)
+    profiles/NAME/listings/      verified listings (see `tree.stored_listings`)
     profiles/NAME/trash/         local files that a sync replaced (see `transfer.local.trash`)
     profiles/NAME/memory.db      versions seen, against rollback (see `trust.seen`)
     profiles/NAME/people.db      other people's keys (see `trust.store`)
@@ -90,6 +91,11 @@ class Profile(ProfileFiles):
     def pairs(self) -> Path:
         """The folder with what synchronised folders have in common."""
         return self.folder / "sync"
+
+    @property
+    def listings(self) -> Path:
+        """The folder with verified listings of large folders."""
+        return self.folder / "listings"
 
     @property
     def trash(self) -> Path:

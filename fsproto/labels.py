@@ -85,6 +85,7 @@ REQUEST_JOURNAL = b"fs/2 requested drop journal"
 UNFINISHED = b"fs/2 unfinished command"
 SYNC_STATE = b"fs/2 state of a synchronised pair"
 SYNC_PAIR = b"fs/2 name of a synchronised pair"
+LISTING = b"fs/2 stored listing"
 
 EXPORT = b"fs/2 export"
 RECOVERY_SIGNING = b"fs/2 recovery signing key"

@@ -52,7 +52,7 @@ def command(
         Progress(app.ui, "check", "checked", progress_wanted) as progress,
     ):
         actions = Actions(app.ui, dry_run=True)
-        task = TransferRun(session, progress, failures, actions, TransferOptions(filters))
+        task = TransferRun(session.listing(), progress, failures, actions, TransferOptions(filters))
         check = FolderCheck(task)
         check.run(way, one_way=one_way)
     found = check.found

@@ -56,7 +56,7 @@ def command(
     deepest = 0 if summary else max_depth
     usage: list[Usage] = []
     with app.session() as session:
-        tree = session.tree
+        tree = session.tree.listing()
         for path in expanded(tree, map(app.path, paths or (".",)), failures):
             top = tree.find(path)
             usage += _usage(top, nodes_below(tree, top, failures, filters=filters), deepest)

@@ -79,7 +79,7 @@ def command(
         _find_removed(app, tuple(map(app.path, paths)), fits, failures, long=long, depth=max_depth)
         return
     with app.session() as session:
-        tree = session.tree
+        tree = session.tree.listing()
         tops = [
             tree.find(path) for path in expanded(tree, map(app.path, paths or (".",)), failures)
         ]

@@ -81,7 +81,7 @@ def command(
     shared: dict[NodeId, list[str]] = {}
     sharers = ""
     with app.session() as session:
-        tree = session.tree
+        tree = session.tree.listing()
         wanted = expanded(tree, map(app.path, paths or (".",)), failures)
         found = order.sorted(tree.find(path) for path in wanted)
         alone = [one for one in found if itself or not one.is_folder]

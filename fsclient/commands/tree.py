@@ -33,17 +33,18 @@ def command(
     lines: list[str] = []
     data: list[dict[str, Any]] = []
     with app.session() as session:
-        for path in expanded(session.tree, map(app.path, paths or (".",)), failures):
-            top = session.tree.find(path)
+        tree = session.tree.listing()
+        for path in expanded(tree, map(app.path, paths or (".",)), failures):
+            top = tree.find(path)
             below: Below = {}
             if top.is_folder:
-                for folder, inside in walk(session.tree, top, failures, max_depth):
+                for folder, inside in walk(tree, top, failures, max_depth):
                     kept = (one for one in inside.nodes if one.is_folder or not folders_only)
                     below[folder.path] = style.sorted(kept)
             rows = list(_rows(top, below))
             nodes = [node for node, _ in rows]
             if app.ui.as_json:
-                data += [entry_data(session.tree, one, failures) for one in nodes]
+                data += [entry_data(tree, one, failures) for one in nodes]
             lines += style.lines(nodes, [name for _, name in rows])
     app.ui.result(data, lines)
     failures.raise_if_any()

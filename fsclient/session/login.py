@@ -17,6 +17,7 @@ from fsclient.session.otp import CodeSource
 from fsclient.session.session import Session
 from fsclient.tree.context import TreeContext
 from fsclient.tree.root import open_root
+from fsclient.tree.stored_listings import StoredListings
 from fsclient.tree.tree import Tree
 from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.seen import SeenVersions
@@ -248,6 +249,9 @@ class SessionOpener:
             else:
                 people.check_log_head(context.questions, welcome.log, known)
             tree = Tree(context, open_root(context, welcome.tree, expected=facts.root, mark=mark))
+            if memory.kept:
+                folder, seed = self.connector.profile.listings, identity.signing.seed
+                context.stored_listings = StoredListings(folder, seed)
             undo.pop_all()
             return Session(tree)
 

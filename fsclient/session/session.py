@@ -62,6 +62,10 @@ class Session:
         """Return this session; its tree records the folders that it lists and changes."""
         return Session(self.tree.following())
 
+    def listing(self) -> Session:
+        """Return this session for a command that only lists (`Tree.listing`)."""
+        return Session(self.tree.listing())
+
     def retry_with(self, retry: NoRetry) -> None:
         """Use this policy for a lost connection."""
         self.context.retry = retry

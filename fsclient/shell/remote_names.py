@@ -12,11 +12,12 @@ def remote_names(app: App, folder: str) -> list[str]:
     """Return the names in a remote folder, folders with a `/`; empty if it cannot be listed."""
     try:
         with app.session_at_hand() as session:
-            found = session.tree.find(app.path(folder or "."))
-            inside = session.tree.children(found).nodes if found.is_folder else []
+            tree = session.tree.listing()
+            found = tree.find(app.path(folder or "."))
+            inside = tree.children(found).nodes if found.is_folder else []
             names = [one.path.name + ("/" if one.is_folder else "") for one in inside]
             if not folder:
-                names += [f"{owner}:" for owner in session.tree.shared.owners()]
+                names += [f"{owner}:" for owner in tree.shared.owners()]
             return names
     except FsError:
         return []

@@ -84,3 +84,13 @@ class FolderContents(Value, frozen=True):
             return None
         tokens = set(entries[0].folder.keyed.tokens(name))
         return next((one for one in entries if one.entry.token in tokens), None)
+
+
+def one_node_twice() -> IntegrityError:
+    """Return the error for a node that has two entries."""
+    return IntegrityError("The folder holds one file or folder under two names.")
+
+
+def two_of_one_name() -> IntegrityError:
+    """Return the error for two nodes with one name."""
+    return IntegrityError("The folder has two entries with one name.")

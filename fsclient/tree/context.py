@@ -9,6 +9,7 @@ from fsclient.connection.retry import NoRetry
 from fsclient.tree.nodes import TreeNode, entry_of
 from fsclient.tree.pending_keys import PendingKeys
 from fsclient.tree.questions import ServerQuestions
+from fsclient.tree.stored_listings import StoredListings
 from fsclient.trust.authorship import AuthorRules
 from fsclient.trust.key_directory import KeyDirectory
 from fsclient.trust.seen import SeenVersions
@@ -39,6 +40,8 @@ class TreeContext:
         self.authors = AuthorRules(self.questions, people, memory)
         self.places = self.authors.places
         self.pending_keys = PendingKeys()
+        self.stored_listings: StoredListings | None = None
+        """The listings that this device has stored, if it stores any."""
         self._log_is_old = False
         """Whether the key log may have grown since it was read."""
 
@@ -72,6 +75,16 @@ class TreeContext:
             generation, entry = found.manifest.body.link_generation, entry_of(found.manifest)
             self.places.register(found.above.keyed.node, found.keyed, generation, entry)
 
+    def note_folder(self, found: TreeNode) -> None:
+        """Note the place of an opened folder, and whether its keys are due.
+
+        Raises `IntegrityError` as `Places.register` does.
+        """
+        if found.above is not None:
+            with self.authors.second_look.unless_moved(found.above.keyed.node):
+                self.register(found)
+        self.pending_keys.observe(found)
+
     def list_of(self, found: TreeNode) -> VerifiedMembers | None:
         """Return the present member list of a file or folder; None if it has none."""
         self._register_new(found)
@@ -94,16 +107,17 @@ class TreeContext:
         """
         self.people.check_heads(self.questions, heads)
 
-    def check_seen(self, seen: Iterable[Sighting], mark: int) -> None:
+    def check_seen(self, seen: Iterable[Sighting], mark: int) -> int:
         """Check versions that the server shows against those seen before, and remember them.
 
-        `mark` is the memory's from before the question was sent. Raises `RollbackError`.
+        `mark` is the memory's from before the question was sent. Return the memory's mark of now.
+        Raises `RollbackError`.
         """
-        self.memory.check(seen, mark, self.questions.lineages)
+        return self.memory.check(seen, mark, self.questions.lineages)
 
-    def check_present(self, seen: Iterable[Sighting], mark: int) -> None:
+    def check_present(self, seen: Iterable[Sighting], mark: int) -> int:
         """Check as `check_seen` does what the server shows as the present content of folders.
 
         Raises `SignatureError` also for a change in a folder whose last author no longer counts.
         """
-        self.memory.check(seen, mark, self.questions.lineages, self.authors.frozen)
+        return self.memory.check(seen, mark, self.questions.lineages, self.authors.frozen)

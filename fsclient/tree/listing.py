@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -39,6 +40,15 @@ class _Start(msgspec.Struct, frozen=True, array_like=True):
     version: int
     lineage: Hash
     token: Token
+
+
+class AskedListing(NamedTuple):
+    """A request for a listing, and the memory's mark from before it was sent."""
+
+    request: int
+    mark: int
+    stored: bool
+    """Whether only the state was asked for, because a listing is stored."""
 
 
 class Listing:

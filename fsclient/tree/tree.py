@@ -12,13 +12,20 @@ from contextlib import closing
 from functools import partial
 from typing import TypeVar
 
-from fsclient.tree.contents import FolderContents, RefusedEntry, RefusedShare
+from fsclient.tree.contents import (
+    FolderContents,
+    RefusedEntry,
+    RefusedShare,
+    one_node_twice,
+    two_of_one_name,
+)
 from fsclient.tree.context import TreeContext
 from fsclient.tree.folder_cache import FolderCache
 from fsclient.tree.followed import FollowedFolders
-from fsclient.tree.listing import Listing
+from fsclient.tree.listing import AskedListing, Listing
 from fsclient.tree.nodes import FolderView, TreeNode, entry_of, seen_manifest, seen_state
 from fsclient.tree.shared_with_me import SharedWithMe
+from fsclient.tree.stored_contents import stored_contents
 from fsclient.trust.sightings import Sighting
 from fsproto.errors import (
     FsError,
@@ -30,7 +37,7 @@ from fsproto.errors import (
     Unreachable,
 )
 from fsproto.keys.tree import KeyedNode
-from fsproto.messages.files import Entries, Found, List, Listed, Lookup
+from fsproto.messages.files import Entries, Found, GetStates, List, Listed, Lookup, States
 from fsproto.names import RemotePath
 from fsproto.proofs.prefix_tree import FolderEntry, PrefixTree
 from fsproto.sealed.folder import VerifiedState
@@ -58,13 +65,16 @@ class Tree:
         shared: SharedWithMe | None = None,
         cache: FolderCache | None = None,
         followed: FollowedFolders | None = None,
+        *,
+        only_lists: bool = False,
     ) -> None:
-        """Take the opened root (`open_root`); `caching` and `following` set the others."""
+        """Take the opened root (`open_root`); `caching`, `following`, `listing` set the others."""
         self.context = context
         self.root = root
         self.shared = shared or SharedWithMe(context)
         self.cache = cache
         self.followed = followed
+        self._stored = context.stored_listings if only_lists else None
         context.authors.second_look.entry_now = self._entry_now
 
     def caching(self) -> Tree:
@@ -74,6 +84,13 @@ class Tree:
     def following(self) -> Tree:
         """Return this tree; it records the folders that it lists, and its own changes of them."""
         return Tree(self.context, self.root, self.shared, self.cache, FollowedFolders())
+
+    def listing(self) -> Tree:
+        """Return this tree for a command that only lists: large listings are stored on disk.
+
+        A folder whose state is the one of its stored listing is not listed by the server again.
+        """
+        return Tree(self.context, self.root, self.shared, only_lists=True)
 
     def start_command(self) -> None:
         """Forget the answers that may have changed since the last command of this session."""
@@ -139,7 +156,7 @@ class Tree:
         for name, some in tokens.items():
             there = [view.found[token] for token in some if token in view.found]
             if len(there) > 1:
-                found[name] = self._refused(folder, view.state, there[0], _two_of_one_name())
+                found[name] = self._refused(folder, view.state, there[0], two_of_one_name())
             else:
                 found[name] = self._met(folder, view.state, there[0], name) if there else None
         return found
@@ -179,7 +196,7 @@ class Tree:
 
         The next folders are requested while the first are processed; more may be added at any time.
         """
-        asked: deque[tuple[TreeNode, T, int, int]] = deque()
+        asked: deque[tuple[TreeNode, T, AskedListing]] = deque()
         try:
             yield from self._listings(folders, asked)
         finally:
@@ -189,26 +206,27 @@ class Tree:
     def _listings(
         self,
         folders: deque[tuple[TreeNode, T]],
-        asked: deque[tuple[TreeNode, T, int, int]],
+        asked: deque[tuple[TreeNode, T, AskedListing]],
     ) -> Iterator[tuple[T, FolderContents | FsError]]:
         """Do so; `asked` are the requests whose answers are not read yet."""
+        changed: set[NodeId] = set()
         while folders or asked:
             try:
                 while folders and len(asked) < _LISTINGS_AHEAD:
-                    (folder, name), mark = folders[0], self.context.memory.mark()
+                    folder, name = folders[0]
                     if folder.keyed.node == NO_NODE:
                         if asked:
                             break
                         folders.popleft()
                         yield name, self.children(folder)
                         continue
-                    request = self.context.connection.send(List(folder.keyed.node))
-                    asked.append((folder, name, request, mark))
+                    new = self._ask(folder.keyed.node, stored=folder.keyed.node not in changed)
+                    asked.append((folder, name, new))
                     folders.popleft()
                 if not asked:
                     continue
-                folder, name, request, mark = asked[0]
-                found: FolderContents | FsError = self._listing(folder, request, mark)
+                folder, name, question = asked[0]
+                found: FolderContents | FsError | None = self._answer(folder, question)
             except Unreachable as lost:
                 folders.extendleft((folder, name) for folder, name, *_ in reversed(asked))
                 asked.clear()
@@ -220,15 +238,37 @@ class Tree:
                 found = error
             asked.popleft()
             self.context.retry.progressed()
-            yield name, found
+            if found is None:
+                changed.add(folder.keyed.node)
+                folders.appendleft((folder, name))
+            else:
+                yield name, found
 
     def _children(self, folder: TreeNode) -> FolderContents:
         self.context.catch_up()
-        mark = self.context.memory.mark()
-        return self._listing(folder, self.context.connection.send(List(folder.keyed.node)), mark)
+        found = self._answer(folder, self._ask(folder.keyed.node))
+        return found or self._listing(folder, self._ask(folder.keyed.node, stored=False))
 
-    def _listing(self, folder: TreeNode, request: int, mark: int) -> FolderContents:
-        connection = self.context.connection
+    def _ask(self, folder: NodeId, *, stored: bool = True) -> AskedListing:
+        """Ask for a listing; if one is `stored`, for the state of the folder alone."""
+        mark = self.context.memory.mark()
+        stored = stored and self._stored is not None and self._stored.has(folder)
+        question = GetStates([folder]) if stored else List(folder)
+        return AskedListing(self.context.connection.send(question), mark, stored)
+
+    def _answer(self, folder: TreeNode, asked: AskedListing) -> FolderContents | None:
+        """Return the verified answer; None if the stored listing is of another state."""
+        if not asked.stored:
+            return self._listing(folder, asked)
+        states = self.context.connection.answer(asked.request, States).states
+        if len(states) != 1:
+            raise RemoteProtocolError("The server answered for other folders than requested.")
+        if states[0] is None or self._stored is None:
+            return None
+        return stored_contents(self.context, self._stored, folder, states[0], asked.mark)
+
+    def _listing(self, folder: TreeNode, asked: AskedListing) -> FolderContents:
+        connection, request = self.context.connection, asked.request
         with closing(Listing()) as listing:
             try:
                 while isinstance(answer := connection.answer(request, Entries, Listed), Entries):
@@ -243,12 +283,15 @@ class Tree:
         self._check_heads(state, manifests)
         self.context.authors.prepare(folder.keyed.node, manifests)
         seen = [seen_state(state), *map(seen_manifest, manifests)]
-        self.context.check_present(seen, mark)
+        now = self.context.check_present(seen, asked.mark)
         if self.cache is not None:
             self.cache.note(folder.keyed.node, FolderView(state, tree, {}))
         if self.followed is not None:
             self.followed.listed(state, manifests)
-        return self._contents(folder, state, manifests)
+        contents = self._contents(folder, state, manifests)
+        if self._stored is not None and not contents.refused:
+            self._stored.save(folder, state, contents.nodes, now)
+        return contents
 
     def _contents(
         self, folder: TreeNode, state: VerifiedState, manifests: Sequence[VerifiedManifest]
@@ -258,7 +301,7 @@ class Tree:
         met = [
             self._met(folder, state, manifest)
             if times[manifest.body.node] == 1
-            else self._refused(folder, state, manifest, _one_node_twice())
+            else self._refused(folder, state, manifest, one_node_twice())
             for manifest in manifests
         ]
         refused = [one for one in met if isinstance(one, RefusedEntry)]
@@ -268,7 +311,7 @@ class Tree:
                 named.setdefault(one.metadata.name, []).append(one)
         for twins in named.values():
             refused += [
-                self._refused(folder, state, twin.manifest, _two_of_one_name())
+                self._refused(folder, state, twin.manifest, two_of_one_name())
                 for twin in twins
                 if len(twins) > 1
             ]
@@ -378,15 +421,5 @@ class Tree:
         path = folder.path.child(metadata.name)
         found = TreeNode(path, keyed, manifest, metadata, folder)
         if found.is_folder:
-            with self.context.authors.second_look.unless_moved(folder.keyed.node):
-                self.context.register(found)
-            self.context.pending_keys.observe(found)
+            self.context.note_folder(found)
         return found
-
-
-def _one_node_twice() -> IntegrityError:
-    return IntegrityError("The folder holds one file or folder under two names.")
-
-
-def _two_of_one_name() -> IntegrityError:
-    return IntegrityError("The folder has two entries with one name.")

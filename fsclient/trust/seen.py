@@ -84,7 +84,10 @@ class SeenVersions(LocalDatabase):
     def mark(self) -> int:
         """Return a point in the file's order of events; take it before a request is sent."""
         with self._translated():
-            found: int = self._db.execute("SELECT at FROM clock").fetchone()[0]
+            return self._clock()
+
+    def _clock(self) -> int:
+        found: int = self._db.execute("SELECT at FROM clock").fetchone()[0]
         return found
 
     def check(
@@ -93,8 +96,8 @@ class SeenVersions(LocalDatabase):
         mark: int,
         prove: Prove,
         frozen: Mapping[NodeId, Since] | None = None,
-    ) -> None:
-        """Compare an answer with what is known, then remember it.
+    ) -> int:
+        """Compare an answer with what is known, then remember it; return the mark of this moment.
 
         `frozen` are folders whose state has an author without write access now, or an ended key.
         Each has the sighting that ended the access or the key: a state that was seen after this
@@ -114,7 +117,7 @@ class SeenVersions(LocalDatabase):
                         self._check_frozen(seen, known, frozen)
                     self._note_looked_at(seen, known)
                     self._remember(seen, known)
-                    return
+                    return self._clock()
             found = prove(missing)
             proofs |= {gap: found[gap] for gap in missing}
 

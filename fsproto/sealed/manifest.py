@@ -32,7 +32,7 @@ from fsproto.limits import (
     MAX_METADATA,
 )
 from fsproto.names import check_received_name
-from fsproto.packing import Record, pack, unpack
+from fsproto.packing import Record, decoder_of, pack, unpack
 from fsproto.proofs.lineage import LineagePoint
 from fsproto.ranges import Generation, Int64, Uint63, Version
 from fsproto.sealed.padding import fill, unfill
@@ -204,8 +204,18 @@ def _opened(key: bytes, manifest: Manifest) -> Metadata:
     packed = unfill(filled)
     if packed is None:
         raise IntegrityError("The sealed metadata of a file or folder has a wrong padding.")
-    # An array of six belongs to a file from the drop box; all other nodes have five fields.
-    return unpack(packed, DroppedMetadata if packed[:1] == _SIX else Metadata)
+    return unpack(packed, _kind_of(packed))
+
+
+def _kind_of(packed: bytes) -> type[Metadata]:
+    """An array of six belongs to a file from the drop box; all other nodes have five fields."""
+    return DroppedMetadata if packed[:1] == _SIX else Metadata
+
+
+def stored_metadata(packed: bytes) -> Metadata:
+    """Read metadata that this device has opened, and then stored under a seal."""
+    read: Metadata = decoder_of(_kind_of(packed)).decode(packed)
+    return read
 
 
 def open_metadata(key: bytes, manifest: Manifest) -> Metadata:
@@ -295,6 +305,12 @@ def unproved_manifest(signed: Signed) -> VerifiedManifest:
     return VerifiedManifest(
         _checked(unpack(signed.payload, Manifest)), manifest_hash(signed), signed
     )
+
+
+def stored_manifest(signed: Signed, verified: Hash) -> VerifiedManifest:
+    """Read a manifest that this device has verified, and then stored under a seal with its hash."""
+    body: Manifest = decoder_of(Manifest).decode(signed.payload)
+    return VerifiedManifest(body, verified, signed)
 
 
 def older_manifest(

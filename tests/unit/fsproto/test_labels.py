@@ -79,7 +79,7 @@ KINDS = {
         "REQUEST_DROP_NOTE",
     },
     "derived from the mark of a request link": {"REQUEST_JOURNAL"},
-    "derived from an identity": {"JOURNAL", "SYNC_STATE"},
+    "derived from an identity": {"JOURNAL", "SYNC_STATE", "LISTING"},
     "derived from a public bundle": {"SAFETY_NUMBER"},
     "names of a client's own files": {"UNFINISHED", "SYNC_PAIR"},
     "the server's own": {
