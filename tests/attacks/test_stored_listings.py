@@ -58,7 +58,7 @@ def test_a_large_folder_is_listed_again_only_after_a_change(
 def test_every_command_says_the_same_with_a_stored_listing(
     alice: Person, liar: HostileServer
 ) -> None:
-    commands = (
+    commands: tuple[tuple[str, ...], ...] = (
         ("--json", "ls", "-R", "many"),
         ("find", "many", "--min-size", "3"),
         ("tree", "many"),
