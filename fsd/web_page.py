@@ -2,8 +2,9 @@
 
 It is put together from the ES modules in `web/` without a bundler: each module becomes a function
 that returns what it exports, in the order of the imports. Lines of comments, types and indentation
-stay behind: a third of the size. Nothing else changes. So the same source gives the same bytes on
-every machine, and a person can compare the page with the sources, or its hash.
+are left out, and the parts of libraries that nothing uses. Nothing else changes. So the same source
+gives the same bytes on every machine, and a person can compare the page with the sources, or its
+hash.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import re
 from pathlib import Path
 
 _START = "page/main.js"
+_LIBRARIES = "vendor/"
 _IMPORT = re.compile(r'^import (\{[^}]*\}|\* as \w+) from "([^"]+)";\n', re.MULTILINE)
 _EXPORTED = re.compile(
     r"^export (?=(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*))", re.MULTILINE
@@ -28,6 +30,15 @@ _TYPE = re.compile(r"/\*\* @type .*?\*/ ?")
 _INDENTATION = re.compile(r"^[ \t]+", re.MULTILINE)
 _COMMENT = re.compile(r"^//.*\n", re.MULTILINE)
 _LEFT = re.compile(r"^(?:import|export)\b.*", re.MULTILINE)
+_DECLARED = re.compile(
+    r"(?:export )?(?:async )?(?:function\*?|class|const|let) ([A-Za-z_$][\w$]*)", re.ASCII
+)
+_WORD = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
+_MASKED = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\.)*`""",
+    re.DOTALL,
+)
+"""Comments and strings."""
 
 
 def _find_sources() -> Path:
@@ -51,7 +62,7 @@ def made_page() -> bytes:
     policy = (
         "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
         "connect-src 'self' https: http://127.0.0.1:* http://localhost:*; "
-        f"script-src {_source(script)}; style-src {_source(style)}"
+        f"worker-src blob:; script-src {_source(script)}; style-src {_source(style)}"
     )
     html = (sources / "page" / "page.html").read_text("utf-8")
     for name, value in (("csp", policy), ("style", style), ("script", script)):
@@ -70,21 +81,20 @@ def _source(text: str) -> str:
 
 
 def _script(sources: Path) -> str:
-    names: dict[str, str] = {}
-    """The function of each module, by its path, in the order in which they run."""
-    parts: list[str] = []
+    modules: dict[str, str] = {}
+    """The text of each module, by its path, in the order in which they run."""
 
-    def add(path: str) -> str:
-        if path not in names:
-            text = _shortened((sources / path).read_text("utf-8"))
-            for _, imported in _IMPORT.findall(text):
+    def add(path: str) -> None:
+        text = _shortened((sources / path).read_text("utf-8"))
+        for _, imported in _IMPORT.findall(text):
+            if _resolved(path, imported) not in modules:
                 add(_resolved(path, imported))
-            names[path] = f"$m{len(names)}"
-            parts.append(_as_function(path, text, names))
-        return names[path]
+        modules[path] = text
 
     add(_START)
-    return "".join(parts)
+    modules = _without_unused(modules)
+    names = {path: f"$m{number}" for number, path in enumerate(modules)}
+    return "".join(_as_function(path, text, names) for path, text in modules.items())
 
 
 def _shortened(text: str) -> str:
@@ -92,6 +102,53 @@ def _shortened(text: str) -> str:
     text = _TYPE.sub("", _DOCSTRING.sub("", text))
     text = _COMMENT.sub("", _INDENTATION.sub("", text))
     return _PASSED_ON.sub(r"import \1 from \2export \1;\n", text)
+
+
+def _without_unused(modules: dict[str, str]) -> dict[str, str]:
+    """Return the modules without declarations in libraries that nothing names.
+
+    A declaration stays if its name occurs in any part that stays, in whatever meaning. One that is
+    left out must not have side effects: this holds for the libraries in `web/vendor/`.
+    """
+    parts = {
+        path: _parts(path, text) if path.startswith(_LIBRARIES) else [text]
+        for path, text in modules.items()
+    }
+    waiting: dict[str, list[str]] = {}
+    """Declarations in libraries that nothing has named yet, by their names."""
+    named: list[str] = []
+    for path, of_module in parts.items():
+        for part in of_module:
+            found = None
+            if path.startswith(_LIBRARIES):
+                found = _DECLARED.match(_MASKED.sub("", part).lstrip())
+            if found is not None:
+                waiting.setdefault(found[1], []).append(part)
+            elif not part.startswith(("import {", "export {", "export default ")):
+                named.append(part)
+    while named:
+        for word in set(_WORD.findall(_MASKED.sub("", named.pop()))):
+            named += waiting.pop(word, [])
+    unused = {part for of_name in waiting.values() for part in of_name}
+    return {
+        path: "".join(part for part in of_module if part not in unused)
+        for path, of_module in parts.items()
+    }
+
+
+def _parts(path: str, text: str) -> list[str]:
+    """Return the statements of a module, each with its line ends."""
+    parts, part, depth = [], "", 0
+    masked = _MASKED.sub(lambda found: re.sub(r"[^\n]", " ", found[0]), text)
+    for line, bare in zip(text.splitlines(keepends=True), masked.splitlines(), strict=True):
+        part += line
+        depth += sum(map(bare.count, "([{")) - sum(map(bare.count, ")]}"))
+        if depth == 0 and (not part.strip() or bare.rstrip().endswith((";", "}"))):
+            parts.append(part)
+            part = ""
+    if depth or part.strip():
+        raise ValueError(f"{path}: not understood: {part[:80]}")
+    return parts
 
 
 def _resolved(path: str, imported: str) -> str:
@@ -102,7 +159,8 @@ def _as_function(path: str, text: str, names: dict[str, str]) -> str:
     """Return a module as a function that runs once and returns its exports."""
     exported = _EXPORTED.findall(text)
     for listed in _LIST.findall(text):
-        exported += [name.strip() for name in listed.split(",") if name.strip()]
+        words = set(_WORD.findall(_LIST.sub("", text)))
+        exported += [name.strip() for name in listed.split(",") if name.strip() in words]
 
     def bound(match: re.Match[str]) -> str:
         wanted = match[1].removeprefix("* as ").replace(" as ", ": ")
@@ -112,5 +170,5 @@ def _as_function(path: str, text: str, names: dict[str, str]) -> str:
     text = _DEFAULT.sub("", _LIST.sub("", _EXPORTED.sub("", text)))
     if left := _LEFT.search(text):
         raise ValueError(f"{path}: not understood: {left[0]}")
-    returned = f"return {{ {', '.join(exported)} }};\n" if exported else ""
+    returned = f"return {{ {', '.join(exported)} }};\n"
     return f"\n// {path}\nconst {names[path]} = (() => {{\n{text}{returned}}})();\n"
