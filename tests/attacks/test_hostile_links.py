@@ -78,7 +78,13 @@ class Lie:
     """The stated length of contents."""
     stops_after: int | None = None
     """Bytes of a content after which the connection ends; once."""
+    status_then: int | None = None
+    """The status of every answer after that."""
     asked: list[str] = field(default_factory=list)
+    started: int = 0
+    """Downloads that were started."""
+    first_bytes: list[int] = field(default_factory=list)
+    """Where the contents that were sent started."""
 
 
 class Server(ThreadingHTTPServer):
@@ -106,6 +112,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_POST(self) -> None:
+        self.server.lie.started += 1
         self._say(b"a ticket")
 
     def do_GET(self) -> None:
@@ -122,6 +129,7 @@ class Handler(BaseHTTPRequestHandler):
         blob = lie.content(link.blob)
         first = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         at = int(first[1]) if first else 0
+        lie.first_bytes.append(at)
         self._say(blob[at:], 206 if first else 200, lie.length(len(blob[at:])))
 
     def _say(
@@ -134,6 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if lie.stops_after is not None and len(body) > lie.stops_after:
             body, lie.stops_after, self.close_connection = body[: lie.stops_after], None, True
+            lie.status = lie.status_then
         self.wfile.write(body)
 
 

@@ -100,6 +100,10 @@ class Page:
         buttons = self._driver.find_elements("tag name", _BUTTON)
         [one for one in buttons if one.is_displayed()][number].click()
 
+    def press_cancel(self) -> None:
+        """Press the button that ends a download or an upload."""
+        self._driver.find_element("css selector", "#progress button").click()
+
     def saved(self, name: str) -> bytes:
         """Return a download with content; it may take its name after the page has said so."""
         path, deadline = self.downloads / name, time.monotonic() + PATIENCE_S

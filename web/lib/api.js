@@ -2,7 +2,7 @@
 
 import { toBase64url } from "./bytes.js";
 import { ContentOpener } from "./content.js";
-import { unreadable } from "./errors.js";
+import { ServerError, unreadable } from "./errors.js";
 import { ask, body, chunks, Tries } from "./http.js";
 
 /** @import { Bytes } from "./bytes.js" */
@@ -19,10 +19,11 @@ export class LinkApi {
    * @param {UrlKeys} keys
    */
   constructor(base, keys) {
+    this.id = keys.id;
     this._url = `${base}/l/1/${toBase64url(keys.id)}`;
     this._proof = `FS-Proof ${toBase64url(keys.shown)}`;
-    /** @type {string | null} */
-    this._ticket = null;
+    /** @type {Bytes | null} of the download; it can be stored, and set again within a day to resume */
+    this.ticket = null;
   }
 
   /**
@@ -39,19 +40,22 @@ export class LinkApi {
    * @param {AbortSignal} signal
    */
   async start(signal) {
-    if (this._ticket !== null) return;
+    if (this.ticket !== null) return;
     const answer = await ask(this._url, { method: "POST", headers: { Authorization: this._proof }, signal });
-    this._ticket = toBase64url(await body(answer, MAX_TICKET));
+    this.ticket = await body(answer, MAX_TICKET);
   }
 
   /**
    * Fetch and open one file, after `start`. A lost connection is made again, and the download goes on where it was.
    * @param {LinkedFile} file
    * @param {AbortSignal} signal
-   * @yields {Bytes} plaintext; the file is whole when the generator has ended without an error
+   * @param {Iterable<Bytes> | AsyncIterable<Bytes>} [kept] the plaintext of the first segments, if they were stored
+   *   before; they are verified with the others, at the end
+   * @yields {Bytes} the other plaintext; the file is whole when the generator has ended without an error
    */
-  async *content(file, signal) {
+  async *content(file, signal, kept = []) {
     const opener = new ContentOpener(file);
+    for await (const plaintext of kept) await opener.keep(plaintext);
     const tries = new Tries(signal);
     for (;;) {
       try {
@@ -61,11 +65,11 @@ export class LinkApi {
             tries.reset();
           }
         }
-        await opener.finish();
+        yield* await opener.finish();
         return;
       } catch (error) {
+        if (error instanceof ServerError) yield* await opener.restart(); // to be kept, whatever follows
         await tries.failed(error);
-        opener.restart();
       }
     }
   }
@@ -76,7 +80,8 @@ export class LinkApi {
    * @param {AbortSignal} signal
    */
   async _chunks(file, from, signal) {
-    const headers = { Authorization: `FS-Ticket ${this._ticket}`, ...(from > 0 && { Range: `bytes=${from}-` }) };
+    const ticket = toBase64url(this.ticket ?? new Uint8Array(0));
+    const headers = { Authorization: `FS-Ticket ${ticket}`, ...(from > 0 && { Range: `bytes=${from}-` }) };
     const answer = await ask(`${this._url}/${toBase64url(file.root)}`, { headers, signal });
     if (from > 0 && answer.status !== 206) throw unreadable("The server does not send the rest of a file.");
     return chunks(answer);

@@ -52,6 +52,11 @@ export function u64(value) {
   return out;
 }
 
+/** @param {Bytes} bytes */
+export function toHex(bytes) {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
 /**
  * @param {Bytes} bytes
  * @returns {string} base64url without padding (RFC 4648, section 5)

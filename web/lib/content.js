@@ -1,14 +1,16 @@
 /**
  * Opens one sealed file from chunks of any size, as they arrive from a server. It does no input or output.
  *
- * Plaintext comes out segment by segment. It is verified as far as it goes, but only `finish` says that the
- * file is whole: give the file its name after that.
+ * Plaintext comes out segment by segment, some segments behind what arrived: the browser verifies and opens several
+ * at a time. It is verified as far as it goes, but only `finish` says that the file is whole: give the file its name
+ * after that.
  */
 
-import { concat, equal } from "./bytes.js";
+import { concat, equal, u64 } from "./bytes.js";
+import { sha256 } from "./crypto.js";
 import { damaged } from "./errors.js";
 import * as integrity from "./integrity.js";
-import { contentAd, HEADER_SIZE, SEGMENT_SIZE, sealedSize, segmentCount, StreamOpener } from "./stream.js";
+import { contentAd, HEADER_SIZE, SEGMENT_SIZE, sealedSize, segmentCount, StreamOpener, StreamSealer } from "./stream.js";
 
 /** @import { Bytes } from "./bytes.js" */
 
@@ -22,6 +24,10 @@ import { contentAd, HEADER_SIZE, SEGMENT_SIZE, sealedSize, segmentCount, StreamO
  * @property {Bytes} fileKey 32 bytes
  */
 
+const AHEAD = 4; // segments that are opened at the same time
+
+const PREFIX_SIZE = 40;
+
 export class ContentOpener {
   /** @param {Content} content */
   constructor(content) {
@@ -30,64 +36,104 @@ export class ContentOpener {
     this._count = segmentCount(content.size);
     /** @type {StreamOpener | null} */
     this._opener = null;
+    /** @type {StreamSealer | null} for kept segments */
+    this._sealer = null;
     /** @type {Bytes[]} */
     this._leaves = [];
-    /** @type {Bytes[]} */
-    this._held = [];
-    this._heldSize = 0;
+    /** @type {Promise<Bytes>[]} the plaintext of segments that have arrived */
+    this._opening = [];
+    this._arrived = 0; // segments
+    // What a leaf is the hash of: a salt, the number of a segment, and the segment, which arrives in pieces.
+    this._leaf = concat(content.salt, u64(0), new Uint8Array(Math.min(SEGMENT_SIZE, this._size)));
+    this._held = 0; // bytes of the next segment
   }
 
   /** The offset in the blob of the next byte that is needed: where an interrupted download goes on. */
   get position() {
-    return this._leaves.length * SEGMENT_SIZE + this._heldSize;
+    return this._arrived * SEGMENT_SIZE + this._held;
   }
 
-  /** Forget the part of a segment that has arrived, before a download goes on at `position`. */
+  /**
+   * Forget the part of a segment that has arrived, before a download goes on at `position`.
+   * @returns {Promise<Bytes[]>} the plaintext of the segments before it that was not returned yet
+   */
   restart() {
-    this._held = [];
-    this._heldSize = 0;
+    this._held = 0;
+    return this._rest();
+  }
+
+  /**
+   * Take a segment that was opened and stored before. It is sealed again, and `finish` verifies it with all others.
+   * The result is only hashed: nothing else may leave this object, because the stored bytes may have been changed.
+   * @param {Bytes} plaintext of the next segment, before any `push`
+   */
+  async keep(plaintext) {
+    const { fileKey, node, version, salt } = this._content;
+    const [index, ad] = [this._arrived, contentAd(node, version)];
+    this._sealer ??= await StreamSealer.create(fileKey, ad, salt);
+    this._opener ??= await StreamOpener.create(fileKey, ad, this._sealer.header);
+    this._leaves[index] = await integrity.leaf(salt, index, await this._sealer.seal(index, plaintext, index === this._count - 1));
+    this._arrived += 1;
   }
 
   /**
    * @param {Bytes} chunk the bytes of the blob from `position` on
-   * @returns {Promise<Bytes[]>} the plaintext of the segments that are complete now
+   * @returns {Promise<Bytes[]>} the plaintext of segments that are open now
    */
   async push(chunk) {
     if (this.position + chunk.length > this._size) throw damaged("The content is longer than it must be.");
-    this._held.push(chunk);
-    this._heldSize += chunk.length;
     const out = [];
-    while (this._leaves.length < this._count && this._heldSize >= this._needed()) out.push(await this._next());
+    for (let at = 0; at < chunk.length;) {
+      const needed = this._needed();
+      const piece = chunk.subarray(at, at + needed - this._held);
+      this._leaf.set(piece, PREFIX_SIZE + this._held);
+      this._held += piece.length;
+      at += piece.length;
+      if (this._held === needed) await this._open(needed);
+      if (this._opening.length > AHEAD) out.push(await /** @type {Promise<Bytes>} */ (this._opening.shift()));
+    }
     return out;
   }
 
-  /** Check that the file is whole; SealedError `integrity` if it is not. */
+  /**
+   * Check that the file is whole; SealedError `integrity` if it is not.
+   * @returns {Promise<Bytes[]>} the plaintext of the last segments
+   */
   async finish() {
-    if (this._leaves.length < this._count || this._heldSize) throw damaged("The content ended too early.");
+    if (this._arrived < this._count || this._held) throw damaged("The content ended too early.");
+    const out = await this._rest();
     const { salt, root } = this._content;
     if (!equal(await integrity.root(salt, this._leaves, this._size), root)) {
       throw damaged("The content is another one: its hash differs.");
     }
+    return out;
+  }
+
+  _rest() {
+    const rest = Promise.all(this._opening);
+    this._opening = [];
+    return rest;
   }
 
   _needed() {
-    return Math.min(SEGMENT_SIZE, this._size - this._leaves.length * SEGMENT_SIZE);
+    return Math.min(SEGMENT_SIZE, this._size - this._arrived * SEGMENT_SIZE);
   }
 
-  async _next() {
-    const index = this._leaves.length;
-    const needed = this._needed();
-    const held = this._held.length === 1 ? this._held[0] : concat(...this._held);
-    const segment = held.subarray(0, needed);
-    const { salt, fileKey, node, version } = this._content;
-    this._opener ??= await StreamOpener.create(fileKey, contentAd(node, version), segment.subarray(0, HEADER_SIZE));
-    const [plaintext, leaf] = await Promise.all([
-      this._opener.open(index, segment, index === this._count - 1),
-      integrity.leaf(salt, index, segment),
-    ]);
-    this._leaves.push(leaf);
-    this._held = needed < held.length ? [held.subarray(needed)] : [];
-    this._heldSize -= needed;
-    return plaintext;
+  /** @param {number} size of the segment that has arrived */
+  async _open(size) {
+    const index = this._arrived;
+    const leaf = this._leaf.subarray(0, PREFIX_SIZE + size);
+    const segment = leaf.subarray(PREFIX_SIZE);
+    leaf.set(u64(index), PREFIX_SIZE - 8);
+    const { fileKey, node, version } = this._content;
+    this._opener ??= await StreamOpener.create(fileKey, contentAd(node, version), segment.slice(0, HEADER_SIZE));
+    // WebCrypto copies what it is given, so the next segment can arrive in the same place.
+    const plaintext = this._opener.open(index, segment, index === this._count - 1);
+    const hashed = sha256(leaf).then((made) => void (this._leaves[index] = made));
+    const both = Promise.all([plaintext, hashed]).then(([opened]) => opened);
+    both.catch(() => undefined); // `push` or `finish` awaits it
+    this._opening.push(both);
+    this._arrived += 1;
+    this._held = 0;
   }
 }

@@ -51,6 +51,14 @@ export function plainLength(index) {
 }
 
 /**
+ * @param {number} index
+ * @returns {number} where the segment starts in the plaintext
+ */
+export function plainStart(index) {
+  return index === 0 ? 0 : FIRST_PLAIN + (index - 1) * OTHER_PLAIN;
+}
+
+/**
  * @param {Bytes} fileKey 32 bytes
  * @param {Bytes} salt that of the salted hash, 32 bytes
  * @returns {Promise<Bytes>} 32 bytes that commit to the key, which AES-GCM does not
@@ -86,7 +94,7 @@ export class StreamSealer extends Stream {
    */
   constructor(aead, header) {
     super(aead, header.subarray(1 + SALT_SIZE));
-    this._header = header;
+    this.header = header; // 40 bytes, the start of the stored blob
   }
 
   /**
@@ -111,7 +119,7 @@ export class StreamSealer extends Stream {
       throw new RangeError("only the last segment may be short, and none long");
     }
     const sealed = await this._aead.seal(this._nonce(index, last), plaintext);
-    return index === 0 ? concat(this._header, sealed) : sealed;
+    return index === 0 ? concat(this.header, sealed) : sealed;
   }
 }
 

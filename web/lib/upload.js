@@ -5,7 +5,7 @@ import { ServerError, SourceError, unreadable } from "./errors.js";
 import { ask, body, Tries } from "./http.js";
 import * as integrity from "./integrity.js";
 import { finishUpload, NewDrop, startUpload, uploadState } from "./request.js";
-import { plainLength, sealedSize, segmentCount } from "./stream.js";
+import { plainStart, sealedSize, segmentCount } from "./stream.js";
 
 /** @import { Bytes } from "./bytes.js" */
 /** @import { OpenedRequest } from "./request.js" */
@@ -179,7 +179,7 @@ export class Upload {
       if (took < SHORT_MS) this._most = Math.min(this._most * 2, MOST_SEGMENTS);
       else if (took > LONG_MS) this._most = Math.max(this._most >> 1, 1);
       from = next;
-      progress(Math.min(start(from), source.size));
+      progress(Math.min(plainStart(from), source.size));
     }
     const { finished } = await api.finish(drop, (await this._end()).end, signal);
     if (!finished) throw unreadable("The server does not confirm that the file is complete.");
@@ -199,9 +199,9 @@ export class Upload {
     const { sealer, salt } = /** @type {NewDrop} */ (this._drop);
     const numbers = Array.from({ length: Math.min(this._most, this._count - from) }, (_, i) => from + i);
     return Promise.all(numbers.map(async (number) => {
-      const end = Math.min(start(number + 1), this._source.size);
-      const plaintext = await this._source.read(start(number), end);
-      if (plaintext.length !== end - start(number)) throw new SourceError("The file became shorter.");
+      const end = Math.min(plainStart(number + 1), this._source.size);
+      const plaintext = await this._source.read(plainStart(number), end);
+      if (plaintext.length !== end - plainStart(number)) throw new SourceError("The file became shorter.");
       const segment = await sealer.seal(number, plaintext, number === this._count - 1);
       const leaf = await integrity.leaf(salt, number, segment);
       this._leaves[number] ??= leaf;
@@ -221,12 +221,4 @@ export class Upload {
     }
     return this._last;
   }
-}
-
-/**
- * @param {number} segment
- * @returns {number} where it starts in the plaintext
- */
-function start(segment) {
-  return segment === 0 ? 0 : plainLength(0) + (segment - 1) * plainLength(1);
 }

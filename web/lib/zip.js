@@ -30,7 +30,7 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, n) => {
 
 /**
  * @param {Iterable<ZipEntry>} entries
- * @returns {AsyncGenerator<Bytes>} the archive
+ * @returns {AsyncGenerator<Bytes>} the archive, in pieces that are not used again here
  */
 export async function* zip(entries) {
   /** @type {Bytes[]} */
@@ -46,6 +46,7 @@ export async function* zip(entries) {
       fields([[4, 0x04034b50], [2, VERSION]]), common,
       fields([[4, 0], [4, NONE_32], [4, NONE_32], [2, name.length], [2, sizes.length]]), name, sizes,
     );
+    at += head.length;
     yield head;
     let [crc, size] = [0, 0];
     for await (const chunk of entry.content()) {
@@ -54,8 +55,8 @@ export async function* zip(entries) {
       yield chunk;
     }
     const after = fields([[4, 0x08074b50], [4, crc], [8, size], [8, size]]); // 4.3.9
+    at += size + after.length;
     yield after;
-    at += head.length + size + after.length;
     const extra = fields([[2, 1], [2, 24], [8, size], [8, size], [8, start]]); // 4.5.3
     const isFolder = entry.path.endsWith("/");
     const mode = isFolder ? 0o040755 : entry.executable ? 0o100755 : 0o100644;

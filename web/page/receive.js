@@ -1,5 +1,8 @@
 /** What a public link opens: its name, its size and the files, to be saved. */
 
+import { toHex } from "../lib/bytes.js";
+import { sha256 } from "../lib/crypto.js";
+import { SealedError, ServerError } from "../lib/errors.js";
 import { FILE } from "../lib/link.js";
 import { forScreen } from "../lib/names.js";
 import { zip } from "../lib/zip.js";
@@ -10,6 +13,7 @@ import { sizeText, TEXT } from "./strings.js";
 /** @import { LinkApi } from "../lib/api.js" */
 /** @import { Bytes } from "../lib/bytes.js" */
 /** @import { Description, LinkedFile } from "../lib/link.js" */
+/** @import { Target } from "./save.js" */
 
 /**
  * @param {LinkApi} api
@@ -62,20 +66,19 @@ async function save(api, description, file = description.kind === FILE ? descrip
   complain("");
   let place;
   try {
-    place = await target(name);
+    place = await target(name, file && (await contentId(api, file)));
     if (place === null) return;
     setBusy(true);
     say(TEXT.starting);
-    const shown = progress(size, () => stop.abort());
-    await api.start(stop.signal);
-    const counted = counting(api, stop.signal, shown);
-    const content = file ? counted(file) : zip(entries(description, counted));
-    for await (const plaintext of content) await place.write(plaintext);
+    if (file) await saveFile(api, file, place, stop);
+    else await saveFolder(api, description, place, size, stop);
     await place.close();
     say(TEXT.done(forScreen(name)));
   } catch (error) {
-    await place?.discard();
     say("");
+    const isLost = error instanceof ServerError && ["lost", "busy"].includes(error.reason) && !stop.signal.aborted;
+    if (isLost && place?.resumable) await place.resumable.suspend().catch(() => undefined);
+    else await place?.discard();
     complain(stop.signal.aborted ? TEXT.stopped : errorText(error));
   } finally {
     byId("progress").hidden = true;
@@ -85,17 +88,64 @@ async function save(api, description, file = description.kind === FILE ? descrip
 
 /**
  * @param {LinkApi} api
- * @param {AbortSignal} signal
- * @param {(size: number) => void} shown
+ * @param {Description} description
+ * @param {Target} place
+ * @param {number} size
+ * @param {AbortController} stop
  */
-function counting(api, signal, shown) {
-  /** @param {LinkedFile} file */
-  return async function* (file) {
-    for await (const plaintext of api.content(file, signal)) {
-      shown(plaintext.length);
-      yield plaintext;
+async function saveFolder(api, description, place, size, stop) {
+  const shown = progress(size, () => stop.abort());
+  await api.start(stop.signal);
+  const content = (/** @type {LinkedFile} */ file) => counted(shown, api.content(file, stop.signal));
+  for await (const piece of zip(entries(description, content))) await place.write(piece);
+}
+
+/**
+ * @param {LinkApi} api
+ * @param {LinkedFile} file
+ * @param {Target} place
+ * @param {AbortController} stop
+ */
+async function saveFile(api, file, place, stop) {
+  const { resumable } = place;
+  api.ticket ??= resumable?.ticket ?? null;
+  let isTicketOld = api.ticket !== null;
+  for (;;) {
+    const shown = progress(file.size, () => stop.abort());
+    let kept = 0;
+    try {
+      await api.start(stop.signal);
+      await resumable?.remember(/** @type {Bytes} */ (api.ticket));
+      const stored = counted((size) => shown((kept += size, size)), resumable?.kept(file.size) ?? []);
+      for await (const plaintext of counted(shown, api.content(file, stop.signal, stored))) await place.write(plaintext);
+      return;
+    } catch (error) {
+      if (kept > 0 && error instanceof SealedError) await resumable?.reset(); // the stored part was changed
+      else if (isTicketOld && error instanceof ServerError && error.reason === "closed") api.ticket = null;
+      else throw error;
+      isTicketOld = false;
     }
-  };
+  }
+}
+
+/**
+ * @param {LinkApi} api
+ * @param {LinkedFile} file
+ * @returns {Promise<string>} a name for what is stored of a file of a link
+ */
+async function contentId(api, { root }) {
+  return toHex(await sha256(api.id, root));
+}
+
+/**
+ * @param {(size: number) => void} shown
+ * @param {AsyncIterable<Bytes> | Bytes[]} content
+ */
+async function* counted(shown, content) {
+  for await (const plaintext of content) {
+    shown(plaintext.length);
+    yield plaintext;
+  }
 }
 
 /**

@@ -3,34 +3,50 @@
  *
  * With a file picker, the person chooses the place, and the browser writes to a temporary file until the end.
  * Otherwise the content goes to the private file system of this page's origin, and from there to the downloads;
- * without that, to memory.
+ * without that, to memory. In the private file system, a file that is incomplete stays for a day, so that its download
+ * can go on after the page was closed.
  */
+
+import { plainLength, plainStart } from "../lib/stream.js";
+import { PrivateFile } from "./private.js";
 
 /** @import { Bytes } from "../lib/bytes.js" */
 
 /**
  * @typedef {object} Target
- * @property {(plaintext: Bytes) => Promise<void>} write
+ * @property {(plaintext: Bytes) => Promise<void>} write takes the bytes over
  * @property {() => Promise<void>} close gives the file its name
  * @property {() => Promise<void>} discard
+ * @property {Resumable} [resumable]
  */
 
-const KEPT_MS = 60_000; // a browser starts to copy at once, but does not tell when it has ended
+/**
+ * @typedef {object} Resumable
+ * @property {Bytes | null} ticket of the download, if it was started before
+ * @property {(ticket: Bytes) => Promise<void>} remember
+ * @property {(size: number) => AsyncIterable<Bytes>} kept the whole segments that are there, before the first `write`
+ * @property {() => Promise<void>} reset keeps nothing
+ * @property {() => Promise<void>} suspend keeps everything
+ */
+
+const OFFERED_MS = 60_000; // a browser starts to copy at once, but does not tell when it has ended
+const HEAD_SIZE = 128; // of a private file: the length of the ticket, the ticket, zeros
 
 /**
  * Must be called from a click: a file picker opens only then.
  * @param {string} name
+ * @param {string} [id] of the content, if its download can go on later
  * @returns {Promise<Target | null>} null if the person has closed the picker
  */
-export async function target(name) {
+export async function target(name, id) {
   const picker = /** @type {any} */ (globalThis).showSaveFilePicker;
-  if (picker === undefined) return (await privateFile(name)) ?? inMemory(name);
+  if (picker === undefined) return (await privateTarget(name, id)) ?? inMemory(name);
   try {
     const file = await picker({ suggestedName: localName(name) });
-    return fromStream(await file.createWritable(), async () => undefined, async () => undefined);
+    return fromStream(await file.createWritable());
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") return null;
-    if (error instanceof DOMException && error.name === "SecurityError") return (await privateFile(name)) ?? inMemory(name);
+    if (error instanceof DOMException && error.name === "SecurityError") return (await privateTarget(name, id)) ?? inMemory(name);
     throw error;
   }
 }
@@ -66,49 +82,65 @@ export function localPaths(top) {
   };
 }
 
-/** @param {string} name */
-async function privateFile(name) {
-  let folder;
-  try {
-    folder = await navigator.storage.getDirectory();
-  } catch {
-    return null; // a private window, or a page from a disk
-  }
-  await removeOld(folder);
-  const own = `${Date.now()}-${crypto.randomUUID()}`;
-  const handle = await folder.getFileHandle(own, { create: true });
-  if (handle.createWritable === undefined) return null;
-  const remove = () => folder.removeEntry(own).catch(() => undefined);
-  return fromStream(await handle.createWritable(), async () => {
-    offer(await handle.getFile(), name);
-    setTimeout(remove, KEPT_MS);
-  }, remove);
-}
-
-/** @param {FileSystemDirectoryHandle} folder */
-async function removeOld(folder) {
-  for await (const name of /** @type {any} */ (folder).keys()) {
-    if (Date.now() - Number.parseInt(name, 10) > 24 * 3600 * 1000) await folder.removeEntry(name).catch(() => undefined);
-  }
+/**
+ * @param {string} name
+ * @param {string} [id]
+ * @returns {Promise<Target | null>} null if this browser has no private files here
+ */
+export async function privateTarget(name, id) {
+  // A second page that downloads the same has a file of its own.
+  const opened = id === undefined ? null : await PrivateFile.open(`part-${id}`);
+  const file = opened ?? (await PrivateFile.open(crypto.randomUUID()));
+  if (file === null) return null;
+  let at = Math.max(file.size, HEAD_SIZE);
+  const head = await file.read(0, HEAD_SIZE);
+  if (head.length < HEAD_SIZE) await file.write(0, new Uint8Array(HEAD_SIZE));
+  return {
+    write: (plaintext) => {
+      at += plaintext.length;
+      return file.write(at - plaintext.length, plaintext);
+    },
+    close: async () => {
+      await file.close();
+      offer((await file.content()).slice(HEAD_SIZE), name);
+      setTimeout(() => file.remove(), OFFERED_MS);
+    },
+    discard: () => file.remove(),
+    resumable: opened === null ? undefined : {
+      ticket: head[0] > 0 ? head.slice(1, 1 + head[0]) : null,
+      remember: async (ticket) => {
+        const bytes = new Uint8Array(HEAD_SIZE);
+        bytes[0] = ticket.length;
+        bytes.set(ticket, 1);
+        await file.write(0, bytes);
+      },
+      kept: async function* (size) {
+        const stored = Math.min(file.size - HEAD_SIZE, size - 1); // the last segment comes from the server in any case
+        at = HEAD_SIZE;
+        for (let i = 0; plainStart(i + 1) <= stored; i++) {
+          yield await file.read(at, plainLength(i));
+          at += plainLength(i);
+        }
+        await file.truncate(at);
+      },
+      reset: async () => {
+        await file.truncate(HEAD_SIZE);
+        at = HEAD_SIZE;
+      },
+      suspend: () => file.close(),
+    },
+  };
 }
 
 /**
  * @param {FileSystemWritableFileStream} stream
- * @param {() => Promise<void>} closed
- * @param {() => Promise<unknown>} removed
  * @returns {Target}
  */
-function fromStream(stream, closed, removed) {
+function fromStream(stream) {
   return {
     write: (plaintext) => stream.write(plaintext),
-    close: async () => {
-      await stream.close();
-      await closed();
-    },
-    discard: async () => {
-      await stream.abort().catch(() => undefined); // it may have failed before
-      await removed();
-    },
+    close: () => stream.close(),
+    discard: () => stream.abort().catch(() => undefined), // it may have failed before
   };
 }
 
@@ -136,5 +168,5 @@ function offer(content, name) {
   link.href = url;
   link.download = localName(name);
   link.click();
-  setTimeout(() => URL.revokeObjectURL(url), KEPT_MS);
+  setTimeout(() => URL.revokeObjectURL(url), OFFERED_MS);
 }

@@ -1,5 +1,6 @@
 /** What a request link is for: a person chooses files, and they are sealed and sent one after the other. */
 
+import { toHex } from "../lib/bytes.js";
 import { forScreen } from "../lib/names.js";
 import { dropName, MAX_SENDER } from "../lib/request.js";
 import { ServerError, SourceError } from "../lib/errors.js";
@@ -7,7 +8,6 @@ import { Upload } from "../lib/upload.js";
 import { byId, complain, element, errorText, noteOf, progress, say, SENDING, show } from "./dom.js";
 import { sizeText, TEXT } from "./strings.js";
 
-/** @import { Bytes } from "../lib/bytes.js" */
 /** @import { OpenedRequest } from "../lib/request.js" */
 /** @import { RequestApi, Source } from "../lib/upload.js" */
 
@@ -127,7 +127,7 @@ async function send(api, request, chosen, sender) {
       one.isSent = true;
       one.row.querySelector("button")?.remove();
       one.state.textContent = TEXT.sent(forScreen(one.file.name));
-      one.row.append(element("small", { className: "receipt" }, `${TEXT.receipt}: `, element("code", {}, hex(receipt))));
+      one.row.append(element("small", { className: "receipt" }, `${TEXT.receipt}: `, element("code", {}, toHex(receipt))));
     } catch (error) {
       const text = stop.signal.aborted ? TEXT.uploadStopped
         : errorText(error, SENDING);
@@ -187,9 +187,4 @@ function isForAll(error) {
 function setBusy(busy) {
   for (const one of document.querySelectorAll("form input, #send, #chosen button")) /** @type {HTMLInputElement} */ (one).disabled = busy;
   globalThis.onbeforeunload = busy ? (event) => event.preventDefault() : null;
-}
-
-/** @param {Bytes} bytes */
-function hex(bytes) {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

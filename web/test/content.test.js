@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { concat } from "../lib/bytes.js";
 import { ContentOpener } from "../lib/content.js";
 import * as integrity from "../lib/integrity.js";
-import { contentAd, plainLength, SEGMENT_SIZE, segmentCount, StreamSealer } from "../lib/stream.js";
+import { contentAd, plainLength, plainStart, SEGMENT_SIZE, segmentCount, StreamSealer } from "../lib/stream.js";
 import { stretch } from "./vectors.js";
 
 const NODE = stretch("node", 16);
@@ -31,6 +31,11 @@ async function made(plaintext) {
  * @param {Uint8Array} blob
  * @param {number} step size of the chunks
  */
+async function opened(opener, blob, step) {
+  return concat(...(await pushed(opener, blob, step)), ...(await opener.finish()));
+}
+
+/** @param {ContentOpener} opener @param {Uint8Array} blob @param {number} step */
 async function pushed(opener, blob, step) {
   const out = [];
   for (let at = 0; at < blob.length; at += step) out.push(...(await opener.push(blob.subarray(at, at + step))));
@@ -43,8 +48,7 @@ for (const size of [0, 1, plainLength(0), plainLength(0) + 1, 2 * SEGMENT_SIZE +
       const plaintext = stretch("plaintext", size);
       const { blob, content } = await made(plaintext);
       const opener = new ContentOpener(content);
-      assert.deepEqual(concat(...(await pushed(opener, blob, step))), plaintext);
-      await opener.finish();
+      assert.deepEqual(await opened(opener, blob, step), plaintext);
     });
   }
 }
@@ -54,11 +58,25 @@ test("an interrupted download goes on at the segment that was not complete", asy
   const { blob, content } = await made(plaintext);
   const opener = new ContentOpener(content);
   const out = await pushed(opener, blob.subarray(0, SEGMENT_SIZE + 1000), 10_000);
-  opener.restart();
+  out.push(...(await opener.restart()));
+  assert.deepEqual(concat(...out), plaintext.subarray(0, plainStart(1)));
   assert.equal(opener.position, SEGMENT_SIZE);
   out.push(...(await pushed(opener, blob.subarray(opener.position), 500_000)));
-  await opener.finish();
-  assert.deepEqual(concat(...out), plaintext);
+  assert.deepEqual(concat(...out, ...(await opener.finish())), plaintext);
+});
+
+test("segments that were stored before are verified with the others", async () => {
+  const plaintext = stretch("plaintext", 3 * SEGMENT_SIZE);
+  const { blob, content } = await made(plaintext);
+  const stored = [0, 1].map((index) => plaintext.slice(plainStart(index), plainStart(index + 1)));
+  const opener = new ContentOpener(content);
+  for (const one of stored) await opener.keep(one);
+  assert.equal(opener.position, 2 * SEGMENT_SIZE);
+  assert.deepEqual(await opened(opener, blob.subarray(opener.position), 70_000), plaintext.subarray(plainStart(2)));
+  stored[1][5] ^= 1;
+  const changed = new ContentOpener(content);
+  for (const one of stored) await changed.keep(one);
+  await assert.rejects(opened(changed, blob.subarray(changed.position), SEGMENT_SIZE), integrityError);
 });
 
 const integrityError = { name: "SealedError", code: "integrity" };
@@ -69,13 +87,13 @@ test("content that is cut, longer, changed or another version is refused", async
   await pushed(cut, blob.subarray(0, -1), SEGMENT_SIZE);
   await assert.rejects(cut.finish(), integrityError);
   const long = concat(blob, Uint8Array.of(0));
-  await assert.rejects(pushed(new ContentOpener(content), long, long.length), integrityError);
+  await assert.rejects(opened(new ContentOpener(content), long, long.length), integrityError);
   for (const at of [0, 20, 500, SEGMENT_SIZE + 3, blob.length - 1]) {
     const changed = blob.slice();
     changed[at] ^= 1;
-    await assert.rejects(pushed(new ContentOpener(content), changed, SEGMENT_SIZE), integrityError);
+    await assert.rejects(opened(new ContentOpener(content), changed, SEGMENT_SIZE), integrityError);
   }
-  await assert.rejects(pushed(new ContentOpener({ ...content, version: 6n }), blob, SEGMENT_SIZE), integrityError);
+  await assert.rejects(opened(new ContentOpener({ ...content, version: 6n }), blob, SEGMENT_SIZE), integrityError);
 });
 
 test("content that opens under the key and is not the one of the root is refused", async () => {
