@@ -17,6 +17,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -24,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from fsadmin.cli import command as fsadmin
 from fsadmin.context import Admin
+from fsd.server import serve
+from fsd.settings.load import Wanted, load
 from fsd.store import schema
 from fsd.store.engine import Database
 from fsproto import messages
@@ -33,6 +36,7 @@ from tests.support import fixed_keys, light_argon2, ready_schema
 from tests.support.compiled_sql import share_compiled_sql
 from tests.support.programs import FORKED, PROGRAMS, take_terminal
 from tests.support.rsa_pool import RsaPool
+from tests.support.servers import LOOPBACK
 from tests.support.services import Clock, Services
 
 _HUGE_PAGE = 2 << 20
@@ -87,6 +91,19 @@ def prepare_databases() -> None:
             bob = office.add("bob")
             bob.enrol(office, fixed_keys.TIME_MS)
             bob.put(office, "file", b"content")
+
+
+def serve_once() -> None:
+    """Start and stop a server: what it prepares at its first start is then ready in each fork."""
+    thresholds = gc.get_threshold()
+    with tempfile.TemporaryDirectory() as folder:
+        wanted = Wanted(Path(folder, "home"), options={"listen": LOOPBACK})
+        settings = load(wanted).checked()
+        settings.home.prepare()
+        serve(settings, lambda _: signal.raise_signal(signal.SIGTERM), lambda: load(wanted))
+    gc.set_threshold(*thresholds)
+    if threading.active_count() > 1:
+        raise AssertionError("a fork would lack these threads", threading.enumerate())
 
 
 def requested(requests: socket.socket) -> list[str]:
@@ -214,6 +231,7 @@ def main() -> None:
         serialization.load_der_private_key = pool.load
     make_decoders()
     prepare_databases()
+    serve_once()
     # Forks then do not visit or free the objects of these modules, which would copy their pages.
     gc.collect()
     gc.freeze()
