@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 import click
 
 from fsclient.app import App
 from fsclient.operations.rekey import Rekey
 from fsclient.session.key_rotation import rotate as replace_keys
-from fsclient.sharing.rotation import register_with_shares
+from fsclient.session.session import Session
+from fsclient.sharing.rotation import RotationWithShares
 from fsclient.sharing.share import Sharing
 from fsclient.transfer.report.failures import Failures
+from fsproto.keys.identity import Identity
 
 
 @click.command(short_help="Replace your keys by new ones, signed by the old.")
@@ -42,9 +44,12 @@ def rotate(app: App, *, now: bool) -> None:
             resumes = now and app.profile.is_renewing(session.identity.bundle.fingerprint)
             identity = session.identity
             if not resumes:
-                register = partial(register_with_shares, app.ui.warn)
+
+                def prepare(session: Session, new: Identity) -> Callable[[str], None]:
+                    return RotationWithShares(app.ui.warn, session, new).register
+
                 identity = replace_keys(
-                    session, app.profile, keeper.passphrase, app.with_code, register, renews=now
+                    session, app.profile, keeper.passphrase, app.with_code, prepare, renews=now
                 )
         app.drop_session()
         keeper.take(identity)

@@ -30,8 +30,8 @@ from fsproto.messages.keylog import Rotate
 _TRIES = 5
 """Attempts, in case other commands of the same person change the root in between."""
 
-Register = Callable[[Session, Identity, str], None]
-"""Registers the successor of a session's keys under a one-time password; see `register`."""
+Prepare = Callable[[Session, Identity], Callable[[str], None]]
+"""Returns what registers the successor of a session's keys under a one-time password."""
 WithCode = Callable[[Callable[[str], None]], None]
 """Calls a function with one-time passwords until one is accepted."""
 
@@ -41,11 +41,11 @@ def rotate(
     profile: Profile,
     passphrase: str | None,
     with_code: WithCode,
-    register: Register,
+    prepare: Prepare,
     *,
     renews: bool,
 ) -> Identity:
-    """Make new keys, have the old ones sign them, and `register` them; return them.
+    """Make new keys, have the old ones sign them, and register them as prepared; return them.
 
     `renews` records in the profile that the whole tree must take new keys after that. Raises
     `LoginRefused` if no code is accepted, `NotAllowedError` if the server allows no further
@@ -57,7 +57,7 @@ def rotate(
     if renews:
         profile.note_renewal(new.bundle.fingerprint)
     try:
-        with_code(lambda code: register(session, new, code))
+        with_code(prepare(session, new))
     except (LoginRefused, LoginRequired, NotAllowedError, ConflictError, UsageError):
         profile.settle_keyfile(took_next=False)  # the server has said that it has the old ones
         raise

@@ -11,7 +11,7 @@ that cannot be renewed this way are left out; `Sharing.refresh` renews them afte
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -22,7 +22,7 @@ from fsclient.sharing.member_lists import ListRevision
 from fsclient.sharing.own_shares import OwnShare, OwnShares, folders_above, own_shares
 from fsclient.tree.commit import Committer, pause_before_retry
 from fsclient.tree.context import TreeContext
-from fsclient.tree.draft import SignedCommit
+from fsclient.tree.draft import Draft, SignedCommit
 from fsclient.tree.nodes import FolderView, TreeNode
 from fsclient.tree.root import RenewedRoot, renewed_root
 from fsclient.tree.tree import Tree
@@ -35,7 +35,7 @@ from fsproto.errors import (
     RollbackError,
     Unreachable,
 )
-from fsproto.keys.identity import Identity
+from fsproto.keys.identity import Identity, VerifiedBundle
 from fsproto.limits import MAX_CONTROL, MAX_GENERATION, MAX_ROTATE_PARTS
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit
@@ -56,60 +56,80 @@ _MEMBER_BYTES = 2000
 """Upper estimate of the bytes that a member takes in a list, with the sealed key."""
 
 
-def register_with_shares(
-    warn: Callable[[str], None], session: Session, new: Identity, code: str
-) -> None:
-    """Register the successor of the session's keys together with what it renews.
+class RotationWithShares:
+    """A rotation of the session's keys, with what it renews.
 
-    `warn` is called with a sentence about members whose keys are unusable. Raises the errors of
-    `register`.
+    All that takes long is done when it is made, so that a one-time password that is asked for after
+    that does not expire meanwhile.
     """
-    busy = set[NodeId]()
-    for left in reversed(range(_PREPARED)):
-        try:
-            renewal = ShareRenewal(session, new, () if left else busy)
-        except (ConflictError, NotFoundError):
-            continue  # something was changed while it was looked at
-        except Unreachable:
-            raise
-        except FsError:
-            break  # if it is an alarm, the look at the shares after the rotation raises it again
-        if renewal.is_empty:
-            break
-        try:
-            if _sent(renewal, code, busy):
-                for sentence in renewal.warnings:
-                    warn(sentence)
-                return
-        except (NotAllowedError, OutOfSpaceError):
-            break  # too much for this server; or for today, which `register` raises again
-    register(session, new, code)
 
+    def __init__(self, warn: Callable[[str], None], session: Session, new: Identity) -> None:
+        """Look at the shares, sign what is renewed, and send it.
 
-def _sent(renewal: ShareRenewal, code: str, busy: set[NodeId]) -> bool:
-    """Send a renewal; return False if it must be prepared again.
+        `warn` is called with a sentence about members whose keys are unusable.
+        """
+        self._warn, self._session, self._new = warn, session, new
+        self._left = _PREPARED
+        self._busy = set[NodeId]()
+        """Folders that others have changed in the meantime."""
+        self._renewal = self._prepared()
 
-    Adds the folders that others have changed in the meantime to `busy`.
-    """
-    for attempt in range(_SIGNED):
-        try:
-            renewal.send(code)
-        except NotFoundError:
-            return False  # a member's account was deleted
-        except ConflictError:
+    def register(self, code: str) -> None:
+        """Register the new keys and what is renewed under a one-time password.
+
+        Raises the errors of `fsclient.session.key_rotation.register`.
+        """
+        while self._renewal is not None:
             try:
-                changed = renewal.look()
+                if self._is_sent(self._renewal, code):
+                    for sentence in self._renewal.warnings:
+                        self._warn(sentence)
+                    return
+            except (NotAllowedError, OutOfSpaceError):
+                break  # too much for this server; or for today, which `register` raises again
+            self._renewal = self._prepared()
+        register(self._session, self._new, code)
+
+    def _prepared(self) -> ShareRenewal | None:
+        """Return a renewal that was sent but not made; None if the keys are registered alone."""
+        while self._left:
+            self._left -= 1
+            try:
+                renewal = ShareRenewal(self._session, self._new, () if self._left else self._busy)
+                if renewal.is_empty:
+                    return None
+                renewal.upload()
+            except (ConflictError, NotFoundError):
+                continue  # something was changed while it was looked at
             except Unreachable:
                 raise
             except FsError:
-                return False  # the next preparation meets it again, whatever it is
-            busy |= changed
-            if not changed:  # then it was a member list, or the keys of a member
-                return False
-        else:
-            return True
-        pause_before_retry(attempt)
-    return False
+                return None  # if it is an alarm, the look at the shares later raises it again
+            else:
+                return renewal
+        return None
+
+    def _is_sent(self, renewal: ShareRenewal, code: str) -> bool:
+        """Have the server make a renewal; return False if it must be prepared again."""
+        for attempt in range(_SIGNED):
+            try:
+                renewal.send(code)
+            except NotFoundError:
+                return False  # a member's account was deleted
+            except ConflictError:
+                try:
+                    changed = renewal.look()
+                except Unreachable:
+                    raise
+                except FsError:
+                    return False  # the next preparation meets it again, whatever it is
+                self._busy |= changed
+                if not changed:  # then it was a member list, or the keys of a member
+                    return False
+            else:
+                return True
+            pause_before_retry(attempt)
+        return False
 
 
 class ShareRenewal:
@@ -140,6 +160,7 @@ class ShareRenewal:
         left_out = {*without, *(lost.node for lost in own.lost)} - {root.keyed.node}
         self._revisions = self._revised(own, left_out)
         self._views: dict[NodeId, FolderView] = {}
+        self._uploaded: tuple[Draft, SignedCommit, RenewedRoot] | None = None
         if self._revisions:
             self.look()
 
@@ -150,6 +171,7 @@ class ShareRenewal:
 
     def _revised(self, own: OwnShares, left_out: set[NodeId]) -> list[ListRevision]:
         """Describe the next key of each share, and of each folder on the way to it."""
+        bundles = self._bundles(own)
         revisions, renewed, size = [], {self._root.node}, 0
         for share in own.shares:  # by path, so that a share comes before those in it
             way = [share.found, *folders_above(share.found)][-2::-1]
@@ -157,7 +179,7 @@ class ShareRenewal:
             some = [one for node, one in nodes.items() if node not in renewed]
             revision = None
             if not (nodes.keys() & left_out) and not any(map(_is_used_up, some)):
-                revision = self._revision(share)
+                revision = self._revision(share, bundles)
             more = sum(map(_size, some)) + _MEMBER_BYTES * (1 + len(share.roles))
             if revision is None or size + more > _MOST_BYTES:
                 left_out.add(share.found.keyed.node)
@@ -173,11 +195,19 @@ class ShareRenewal:
         self._signer.sign_all(self._changes, revisions)
         return revisions
 
-    def _revision(self, share: OwnShare) -> ListRevision | None:
+    def _bundles(self, own: OwnShares) -> dict[str, VerifiedBundle]:
+        """Return the keys of all members, each asked for once."""
+        members = {user for share in own.shares for user in share.roles}
+        people, ask = self._session.people, self._session.context.questions
+        return people.bundles(ask, sorted(members), lambda *_: None)
+
+    def _revision(
+        self, share: OwnShare, bundles: Mapping[str, VerifiedBundle]
+    ) -> ListRevision | None:
         """Return the next list of a share without its writers above; None if there is none now."""
         revision = ListRevision(share.found, share.members, share.ways)
         try:
-            revision.bundles = self._signer.usable(revision, {})
+            revision.bundles = self._signer.usable(revision, bundles)
         except (Unreachable, RollbackError):
             raise
         except FsError:
@@ -194,12 +224,8 @@ class ShareRenewal:
             if node in before and view.state.hash != before[node].state.hash
         }
 
-    def send(self, code: str) -> None:
-        """Sign everything on top of the present folders, send it, and remember it as seen.
-
-        `ConflictError` if anything of it has changed; then nothing was registered, and the code
-        was not used.
-        """
+    def upload(self) -> None:
+        """Sign everything on top of the present folders, and send it; the server makes it later."""
         mark, link = self._tree.context.memory.mark(), self._session.connection
         root = self._renewed_root()
         top = FolderView(root.state, self._views[self._root.node].tree, {})
@@ -207,6 +233,24 @@ class ShareRenewal:
         try:
             for part in _parts(ask):
                 link.call(part, Done)
+        except BaseException:
+            draft.put_places_back()
+            raise
+        self._uploaded = draft, signed, root
+
+    def send(self, code: str) -> None:
+        """Have the server make what was sent, together with the new keys; remember it as seen.
+
+        `ConflictError` if anything of it has changed; then nothing was registered, and the code
+        was not used. After an error, the server has nothing of it, and `send` sends it again.
+        """
+        if self._uploaded is None:
+            self.upload()
+        uploaded, self._uploaded = self._uploaded, None
+        if uploaded is None:
+            raise AssertionError("it was uploaded")
+        draft, signed, root = uploaded
+        try:
             send_rotation(self._session, self._new, root, code)
         except BaseException:
             draft.put_places_back()

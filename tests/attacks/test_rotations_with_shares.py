@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fsclient.sharing import rotation
+from fsclient.sharing.rotation import RotationWithShares
 from fsd.net.dispatch import Dispatcher
+from fskit.clock import now_ms
 from fsproto.errors import ConflictError
 from fsproto.keys.member_list import stated_members
 from fsproto.limits import MAX_ROTATE_PARTS
@@ -17,6 +20,7 @@ from fsproto.messages.files import Commit
 from fsproto.messages.keylog import Rotate, RotatePart
 from fsproto.messages.shares import GetShared
 from fsproto.signed import Signed
+from fsproto.wire.connection import Event, Packed
 from tests.conftest import TIER
 from tests.support.hostile_server import Answers, HostileServer, Lie
 from tests.support.opened_by import OpenedBy
@@ -289,6 +293,31 @@ def test_a_wrong_code_renews_nothing(sharing: World, server: HostileServer) -> N
     assert ran.status == 4, ran
     assert alice.find("reports").keyed == before
     assert sharing.bob.cat("alice:reports/q1.txt") == Q1
+
+
+class AfterPreparation(AtRotations):
+    """Notes of each request whether it is the rotation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[bool] = []
+
+    def hears(self, connection: object, event: Event) -> None:
+        self.asked.append(isinstance(event, Packed) and event.is_a(Rotate))
+
+
+def test_a_code_is_needed_only_when_all_else_is_at_the_server(
+    sharing: World, server: HostileServer
+) -> None:
+    """With many shares, a code would expire while they are looked at and signed."""
+    server.lie = lie = AfterPreparation()
+    with sharing.alice.session() as session:
+        new = session.identity.successor(now_ms(), os.urandom)
+        prepared = RotationWithShares(pytest.fail, session, new)
+        lie.asked.clear()
+        prepared.register(sharing.alice.app.fresh())
+    assert lie.asked == [True]
+    assert [bool(parts) for parts in lie.came] == [True]
 
 
 # --- a server that makes a part of it

@@ -171,6 +171,7 @@ class OwnAccount:
         wrong, `NotAllowedError` after too many rotations within 24 hours, and what
         `identities.replace_keys` and `FileService.renew` raise; none of these replaces anything.
         """
+        a_try = self._try(who)  # the code counts for now, however long the checks take
         rotation = checked_rotation(who, ask)
         key = rotation.bundle.body.ed25519
         then = replace(who, ed25519=key)
@@ -178,7 +179,7 @@ class OwnAccount:
         with self._database.read() as db:
             check_log_heads(db, who.user, rotation.log_heads | renewal.log_heads())
         tree = partial(quotas.hold, user_id=who.user_id)
-        with self._with_code(who, ask.otp, AuditEvent.KEYS_ROTATED, tree) as attempt:
+        with self._with_code(who, ask.otp, AuditEvent.KEYS_ROTATED, tree, a_try) as attempt:
             db, now_ms = attempt.db, self._now_ms()
             self._check_rotations(db, who, now_ms)
             replace_keys(db, who, rotation, now_ms)
@@ -218,9 +219,13 @@ class OwnAccount:
         code: str,
         event: AuditEvent,
         hold: Callable[[Db], object] | None = None,
+        a_try: Attempt | None = None,
     ) -> Iterator[OpenAttempt]:
-        """Consume a correct code of the user, run the block, and notify the other sessions."""
-        a_try = self._try(who)
+        """Consume a correct code of the user, run the block, and notify the other sessions.
+
+        `a_try` has the time of the code, if that is earlier than now.
+        """
+        a_try = a_try or self._try(who)
         with (
             _one_answer(),
             self._attempts.begin(a_try, known=True, event=event, hold=hold) as attempt,

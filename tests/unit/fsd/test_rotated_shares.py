@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -101,6 +101,18 @@ def test_a_rotation_renews_the_shares_with_the_keys(shared: Shared) -> None:
     assert shared.events() == [KeyEvent.ENROLLED, KeyEvent.ROTATED]
     found = shared.office.files.lookup(shared.bob.who, shared.folder.node, [])
     assert unpack(found.state.payload, FolderState).author_key == NEW.signing.public
+
+
+@pytest.mark.one_database
+def test_a_code_does_not_expire_while_the_parts_are_checked(shared: Shared) -> None:
+    ask = shared.ask()
+
+    def slowly() -> Iterator[RotatePart]:
+        shared.clock.forward(300)
+        yield shared.part(ask)
+
+    shared.office.rotate(shared.alice.who, ask, slowly())
+    assert stated_members(shared.stored_list()).generation == 2
 
 
 def test_the_parts_may_come_in_any_number(shared: Shared) -> None:
