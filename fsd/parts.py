@@ -278,7 +278,11 @@ class Parts:
         self.node.beat(NodeLoad(self.door.connections, self.door.requests))
 
     def extend(self) -> None:
-        """Extend what connections hold in the database, so that nothing else ends it."""
+        """Extend what connections hold in the database, so that nothing else ends it.
+
+        Free the memory that they no longer need.
+        """
+        self.door.free_buffers()
         self.quotas.renew()
         self._transfers.renew()
         self._places.renew()

@@ -107,7 +107,9 @@ class ClientConnection:
         self._watches: FolderWatches | None = None
         self._uploads = Uploads(services.dispatcher, lambda: connection.channel_id)
         self._answers = Answers(services.dispatcher, self._line, connection, self._uploads)
-        self._incoming = SegmentReceiver(self._line, connection, self._uploads.take, services.spare)
+        self._incoming = SegmentReceiver(
+            self._line, connection, self._uploads.take, services.spare, services.buffers
+        )
         self._checked = time.monotonic()
 
     def idle_for(self) -> float:
@@ -346,7 +348,8 @@ class ClientConnection:
             download = await self._in_thread(
                 self._services.dispatcher.open_download, who, ask.node, ask.root, ask.first
             )
-        outgoing = SegmentSender(self._line, self._connection, request, download)
+        buffers = self._services.buffers
+        outgoing = SegmentSender(self._line, self._connection, request, download, buffers)
         turn: asyncio.Future[None] | None = None
         try:
             while not outgoing.is_over:

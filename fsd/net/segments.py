@@ -17,9 +17,9 @@ from fsd.net.transport import Transport
 from fsd.net.waiting import WaitingFrame
 from fsd.workers import IdleWorkers
 from fsproto.errors import FsError
-from fsproto.limits import MAX_RECORD, SEGMENT_SIZE
+from fsproto.limits import SEGMENT_SIZE
 from fsproto.wire.connection import DATA_ROOM, RECORD_ROOM, Connection, Data, Event, Packed
-from fsproto.wire.frames import Frame
+from fsproto.wire.frames import SMALL, Frame, SpareBuffers
 
 TURN_BYTES = 16 << 20
 _FRAME_COST = 4096
@@ -38,13 +38,19 @@ class SegmentReceiver:
     """The receiver of segments of one connection's uploads."""
 
     def __init__(
-        self, line: Transport, connection: Connection, take: Take, spare: IdleWorkers
+        self,
+        line: Transport,
+        connection: Connection,
+        take: Take,
+        spare: IdleWorkers,
+        buffers: SpareBuffers,
     ) -> None:
-        """Take the source of segments, the function that stores one, and the spare threads."""
+        """Take the source of segments, the function that stores one, spare threads and buffers."""
         self._line = line
         self._connection = connection
         self._take = take
         self._spare = spare
+        self._buffers = buffers
 
     def turn(
         self, frames: deque[WaitingFrame], *, go_on: bool
@@ -54,7 +60,7 @@ class SegmentReceiver:
         Return the first event other than a segment, if any, and the failed segments; segments
         opened after a failed one were stored too. Unprocessed frames stay in `frames`.
         """
-        rooms = _Buffers()  # a client that stops in the middle of an upload holds none
+        rooms = _Buffers(self._buffers)  # a client that stops in an upload holds none
         taking = _Taking(self._take, rooms, self._spare)
         left, size = TURN_BYTES, 0
         try:
@@ -63,9 +69,10 @@ class SegmentReceiver:
                 if frame is None:
                     break
                 room = rooms.take()
-                event = self._connection.open_frame(frame, room)
+                event = self._connection.open_frame(frame, memoryview(room))
                 if not isinstance(event, Data):
-                    rooms.give_back(room)
+                    if len(frame.body) <= SMALL:  # else the event may refer to the buffer
+                        rooms.give_back(room)
                     return _of_its_size(event), taking.failed
                 taking.add(event, room)
                 size = len(event.payload)
@@ -73,6 +80,7 @@ class SegmentReceiver:
         finally:
             self._connection.rest()  # the next turn may be long in coming
             taking.finish()
+            rooms.free()  # not after an error: a thread may still use one
         return None, taking.failed
 
     def _frame(self, came: deque[WaitingFrame], size_before: int) -> Frame | None:
@@ -96,22 +104,29 @@ def _of_its_size(event: Event) -> Event:
 
 
 class _Buffers:
-    """Segment buffers, made on demand; one thread takes them, any thread gives them back."""
+    """Segment buffers of one turn; one thread takes them, any thread gives them back."""
 
-    def __init__(self) -> None:
-        self._free: SimpleQueue[memoryview] = SimpleQueue()
+    def __init__(self, spares: SpareBuffers) -> None:
+        """Take the free buffers of all connections."""
+        self._spares = spares
+        self._free: SimpleQueue[bytearray] = SimpleQueue()
         self._made = 0
 
-    def take(self) -> memoryview:
+    def take(self) -> bytearray:
         """Return a buffer; if all are in use, wait until one is given back."""
         if self._made < _ROOMS and self._free.empty():
             self._made += 1
-            return memoryview(bytearray(MAX_RECORD))
+            return self._spares.take()
         return self._free.get()
 
-    def give_back(self, room: memoryview) -> None:
-        """Return an unused buffer to the pool."""
+    def give_back(self, room: bytearray) -> None:
+        """Return an unused buffer to the turn."""
         self._free.put(room)
+
+    def free(self) -> None:
+        """Give the unused buffers to other connections; the turn is over."""
+        while not self._free.empty():
+            self._spares.give_back(self._free.get())
 
 
 class _Taking:
@@ -130,10 +145,10 @@ class _Taking:
         self._take = take
         self._rooms = rooms
         self._spare = spare
-        self._waiting: SimpleQueue[tuple[Data, memoryview] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[Data, bytearray] | None] = SimpleQueue()
         self._thread: Future[None] | None = None
 
-    def add(self, data: Data, room: memoryview) -> None:
+    def add(self, data: Data, room: bytearray) -> None:
         """Store a segment, now or after the earlier ones; `room` is its buffer."""
         if self._thread is None and len(data.payload) == SEGMENT_SIZE:
             self._thread = self._spare.try_submit(self._take_all)
@@ -159,7 +174,7 @@ class _Taking:
         while segment := self._waiting.get():
             self._take_one(*segment)
 
-    def _take_one(self, data: Data, room: memoryview) -> None:
+    def _take_one(self, data: Data, room: bytearray) -> None:
         try:
             if self._error is None and (failed := self._take(data)):
                 self.failed.append((data.stream, failed))
@@ -173,9 +188,15 @@ class SegmentSender:
     """The sender of one download; a client that does not read makes one segment wait."""
 
     def __init__(
-        self, line: Transport, connection: Connection, request: int, download: BlobDownload
+        self,
+        line: Transport,
+        connection: Connection,
+        request: int,
+        download: BlobDownload,
+        buffers: SpareBuffers,
     ) -> None:
-        """Take the transport and the download."""
+        """Take the transport, the download, and the free buffers of all connections."""
+        self._buffers = buffers
         self._line = line
         self._connection = connection
         self._request = request
@@ -189,14 +210,17 @@ class SegmentSender:
 
     def turn(self) -> None:
         """Read, seal and send, until a record is not sent completely; `Transport.flush` follows."""
-        segment = memoryview(bytearray(DATA_ROOM + self._download.longest))
-        record = memoryview(bytearray(RECORD_ROOM + len(segment)))
+        rooms = self._buffers.take(), self._buffers.take()
+        segment = memoryview(rooms[0])[: DATA_ROOM + self._download.longest]
+        record = memoryview(rooms[1])[: RECORD_ROOM + len(segment)]
         sent = 0
         while sent < TURN_BYTES and not self.is_over:
             sealed = self._sealed(segment, record)
             sent += len(sealed)
             if not self._line.send_soon(sealed):
-                return  # the buffers are freed while the client waits
+                break  # others use the buffers while the client waits
+        for room in rooms:
+            self._buffers.give_back(room)
 
     def _sealed(self, segment: memoryview, record: memoryview) -> memoryview:
         size = self._download.segment_into(segment[DATA_ROOM:])

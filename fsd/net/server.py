@@ -22,7 +22,7 @@ from fsd.net.dispatch import Dispatcher
 from fsd.net.limits import HandshakeLimiter, Unauthenticated
 from fsd.net.listen import accept, listen
 from fsd.net.logged_in import LoggedIn
-from fsd.net.services import TURNS_OF_EXCHANGE, Services, Slots
+from fsd.net.services import SPARE_BUFFERS, TURNS_OF_EXCHANGE, Services, Slots
 from fsd.net.used_code import UsedCode
 from fsd.net.waiting import WaitingBytes
 from fsd.net.watching import Watching
@@ -31,6 +31,7 @@ from fsd.workers import IdleWorkers, started_pool
 from fsproto import crypto
 from fsproto.host_key_moves import Move
 from fsproto.wire.connection import Connection
+from fsproto.wire.frames import SpareBuffers
 from fsproto.wire.handshake import ServerHandshake
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class NativeServer:
         self._spare = spare
         self._people = people or LoggedIn()
         self._waiting_bytes = WaitingBytes(folder, policy.buffers_mib * MIB, self._close_file)
+        self._buffers = SpareBuffers(SPARE_BUFFERS)
         self._slots = Slots()
         self._watching = Watching(dispatcher.changes.numbers, self._pool)
         self._services = self._services_of(dispatcher, policy)
@@ -118,6 +120,7 @@ class NativeServer:
             self._spare,
             HandshakeLimiter.by(policy, turns=TURNS_OF_EXCHANGE),
             self._people,
+            self._buffers,
             self._waiting_bytes,
             self._slots,
             self._watching,
@@ -186,7 +189,12 @@ class NativeServer:
 
     def connection(self) -> Connection:
         """Return the server's end of a new connection."""
-        return Connection(ServerHandshake(self.host_key, os.urandom, self.moves, self.other_keys))
+        handshake = ServerHandshake(self.host_key, os.urandom, self.moves, self.other_keys)
+        return Connection(handshake, self._buffers)
+
+    def free_buffers(self) -> None:
+        """Free the memory for segments that was not used since the last call."""
+        self._buffers.trim()
 
     def _came_in(self, sock: socket.socket, address: str) -> None:
         self.accepted += 1

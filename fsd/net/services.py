@@ -13,11 +13,14 @@ from fsd.net.waiting import WaitingBytes
 from fsd.net.watching import Watching
 from fsd.policies import ListenerPolicy
 from fsd.workers import IdleWorkers
+from fsproto.wire.frames import SpareBuffers
 
 TURNS_OF_EXCHANGE = 2
 """Messages of the client that cost the server a computation with keys."""
 SEGMENTS_AT_ONCE = 6
 """Threads that move segments, with about 3 MiB each; the other threads are left for requests."""
+SPARE_BUFFERS = 16
+"""Buffers of 1 MiB that stay for the next segments; those that are not needed are soon freed."""
 DECODED_AT_ONCE = 3
 """Large requests that are decoded and answered concurrently; a decoded one may take 12 times its
 size in memory."""
@@ -59,6 +62,8 @@ class Services:
     """The limiter of key exchanges."""
     people: LoggedIn
     """The connections of each user."""
+    buffers: SpareBuffers
+    """The buffers for segments that no connection uses now."""
     waiting: WaitingBytes
     """The bytes that wait for slow clients."""
     slots: Slots

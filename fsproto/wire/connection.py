@@ -32,7 +32,7 @@ from fsproto.errors import (
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.messages import Message, decode, encode, encode_behind, encode_name
 from fsproto.values import Value
-from fsproto.wire.frames import SMALL, Frame, FrameBuffers, FrameReceiver
+from fsproto.wire.frames import SMALL, Frame, FrameBuffers, FrameReceiver, SpareBuffers
 from fsproto.wire.handshake import REFUSAL, Channel, ClientHandshake, ServerHandshake
 from fsproto.wire.records import (
     CONTROL,
@@ -120,12 +120,17 @@ class Connection:
     another receives. Two threads must not use the same direction concurrently.
     """
 
-    def __init__(self, handshake: ClientHandshake | ServerHandshake) -> None:
-        """Take the client's or the server's half of the handshake."""
+    def __init__(
+        self, handshake: ClientHandshake | ServerHandshake, spares: SpareBuffers | None = None
+    ) -> None:
+        """Take the client's or the server's half of the handshake.
+
+        `spares` are the free buffers that all connections of this process share, if they do.
+        """
         self._handshake = handshake
         self._state = ConnectionState.HELLO
         self._channel: Channel | None = None
-        self._incoming = FrameReceiver()
+        self._incoming = FrameReceiver(spares)
         self._pending = bytearray()
         self.longest = MAX_RECORD
         """Bytes of the longest record to accept."""

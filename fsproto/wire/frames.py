@@ -5,6 +5,8 @@ To allocate memory costs more than to encrypt, so large frames reuse the buffers
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fsproto.errors import NotFsdError
 from fsproto.limits import MAX_HANDSHAKE_MESSAGE, MAX_RECORD
 from fsproto.values import Value
@@ -22,6 +24,39 @@ class Frame(Value, frozen=True):
     buffer: bytearray
 
 
+class SpareBuffers:
+    """Buffers of the length of the longest record that nobody uses now; for any thread.
+
+    The connections of one process share them. New memory for a record costs as much as its hash.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Take the most buffers to keep."""
+        self._most = most
+        self._free: list[bytearray] = []
+        self._unused = 0
+        """The fewest free buffers since the last `trim`."""
+
+    def take(self) -> bytearray:
+        """Return a buffer of `MAX_RECORD` bytes, with any content."""
+        try:  # not `if`: another thread may take the last one in between
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = bytearray(MAX_RECORD)
+        self._unused = min(self._unused, len(self._free))
+        return buffer
+
+    def give_back(self, buffer: bytearray) -> None:
+        """Keep a buffer that nobody refers to any longer, if there is room for it."""
+        if len(buffer) == MAX_RECORD and len(self._free) < self._most:
+            self._free.append(buffer)
+
+    def trim(self) -> None:
+        """Free as many buffers as were never in use since the last call."""
+        del self._free[: self._unused]
+        self._unused = len(self._free)
+
+
 class FrameReceiver:
     """The frame that is being received, and the reusable buffers for large ones.
 
@@ -29,7 +64,9 @@ class FrameReceiver:
     an idle connection has none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spares: SpareBuffers | None = None) -> None:
+        """Take the buffers that other connections have freed, if there are others."""
+        self._spares = SpareBuffers(0) if spares is None else spares
         self._head = bytearray(LENGTH.size)
         self._body: memoryview | None = None
         self._buffer = bytearray()
@@ -72,7 +109,7 @@ class FrameReceiver:
         try:  # not `if`: another thread may free the spare buffers in between
             spare = self._spare.pop()
         except IndexError:
-            return bytearray(limit)
+            return self._spares.take() if limit == MAX_RECORD else bytearray(limit)
         return spare if len(spare) >= length else bytearray(limit)
 
     @property
@@ -94,16 +131,18 @@ class FrameReceiver:
     def forget(self) -> None:
         """Free all memory; nothing more is received into it."""
         self._body, self._buffer, self._have = None, bytearray(), 0
-        self._spare.clear()
+        self.rest()
 
     def rest(self) -> None:
         """Free the spare buffers, for nothing arrives just now."""
-        self._spare.clear()
+        with suppress(IndexError):
+            while True:
+                self._spares.give_back(self._spare.pop())
 
     def give_back(self, frame: Frame) -> None:
         """Reuse or free the buffers after a frame was opened."""
         if len(frame.body) <= SMALL:
-            self._spare.clear()
+            self.rest()
         else:
             self._spare.append(frame.buffer)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fsproto import crypto
 from fsproto.wire.connection import DATA_ROOM, NEED_DATA, RECORD_ROOM, Connection, Event, Reply
+from fsproto.wire.frames import SpareBuffers
 from fsproto.wire.handshake import ClientHandshake, ServerHandshake
 from tests.support.fixed_keys import Seeded, host_key
 
@@ -16,9 +17,9 @@ def client_end(seed: str = "client", fingerprint: str | None = None) -> Connecti
     return Connection(ClientHandshake(pinned, Seeded(seed)))
 
 
-def server_end(seed: str = "server") -> Connection:
+def server_end(seed: str = "server", spares: SpareBuffers | None = None) -> Connection:
     """Return a server's end with the tests' host key."""
-    return Connection(ServerHandshake(host_key(), Seeded(seed)))
+    return Connection(ServerHandshake(host_key(), Seeded(seed)), spares)
 
 
 def ends() -> tuple[Connection, Connection]:
@@ -26,9 +27,12 @@ def ends() -> tuple[Connection, Connection]:
     return client_end(), server_end()
 
 
-def opened() -> tuple[Connection, Connection]:
-    """Return a client's and a server's end whose handshake is complete."""
-    client, server = ends()
+def opened(spares: SpareBuffers | None = None) -> tuple[Connection, Connection]:
+    """Return a client's and a server's end whose handshake is complete.
+
+    The server's end uses the buffers of `spares`.
+    """
+    client, server = client_end(), server_end(spares=spares)
     to_server = client.start()
     while to_server:
         to_client = replies(server, to_server)

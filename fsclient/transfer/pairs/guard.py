@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from fsclient.transfer.local.files import LocalStat
 from fsclient.transfer.local.symlinks import local_facts
-from fsclient.transfer.local.trash import Trash
 from fsclient.transfer.pairs.branch import descend
 from fsclient.transfer.pairs.state import (
     Change,
@@ -35,6 +35,9 @@ from fsproto.errors import ConflictError
 from fsproto.names import canonical_name, for_terminal
 from fsproto.sealed.manifest import Mode
 from fsproto.types import NodeId, Root
+
+if TYPE_CHECKING:
+    from fsclient.transfer.local.trash import Trash
 
 _SINCE = {
     Change.DESTINATION: "has changed since the last sync",

@@ -10,6 +10,7 @@ from hashlib import sha256
 import pytest
 
 from fsd.net.segments import TURN_BYTES, Failed, SegmentReceiver, Take
+from fsd.net.services import SPARE_BUFFERS
 from fsd.net.transport import Transport
 from fsd.net.waiting import WaitingBytes
 from fsd.workers import IdleWorkers
@@ -17,6 +18,7 @@ from fsproto.errors import FsError, OutOfSpaceError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.account import GetStatus
 from fsproto.wire.connection import Control, Data, Event
+from fsproto.wire.frames import SpareBuffers
 from tests.support.connection_pair import opened
 from tests.support.connection_pair import segment as segment_record
 from tests.support.fixed_keys import stretch
@@ -51,7 +53,7 @@ async def _received(
     near, far = socket.socketpair()
     far.setblocking(False)
     line, threads = Transport(far, server, 30.0, WaitingBytes(None, 0)), IdleWorkers(spare)
-    incoming = SegmentReceiver(line, server, take, threads)
+    incoming = SegmentReceiver(line, server, take, threads, SpareBuffers(SPARE_BUFFERS))
     told: list[Failed] = []
     events: list[Event] = []
     records = [segment_record(client, *segment) for segment in segments]

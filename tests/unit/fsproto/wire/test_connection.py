@@ -20,7 +20,7 @@ from fsproto.wire.connection import (
     Control,
     Data,
 )
-from fsproto.wire.frames import SMALL, Frame, FrameBuffers
+from fsproto.wire.frames import SMALL, Frame, FrameBuffers, SpareBuffers
 from tests.support import connection_pair
 from tests.support.fixed_keys import stretch
 
@@ -341,3 +341,42 @@ def test_one_thread_may_open_frames_while_another_receives_the_next():
         frames.put(None)
         opening.result()
     assert opened == list(range(count))
+
+
+def test_connections_of_one_process_share_the_buffers_that_none_of_them_uses():
+    spares = SpareBuffers(2)
+    (client, server), (other, second) = (connection_pair.opened(spares) for _ in range(2))
+    (frame,) = _fill(server, connection_pair.segment(client, 1, 0, LARGE))
+    buffer = frame.buffer
+    server.open_frame(frame)
+    server.rest()
+    (frame,) = _fill(second, connection_pair.segment(other, 1, 0, LARGE))
+    assert frame.buffer is buffer
+    (held,) = _fill(server, connection_pair.segment(client, 1, 1, LARGE))
+    assert held.buffer is not buffer, "two connections would receive into the same memory"
+    assert second.open_frame(frame) == Data(1, 0, memoryview(LARGE))
+    assert server.open_frame(held) == Data(1, 1, memoryview(LARGE))
+
+
+def test_an_incomplete_record_keeps_its_buffer_when_its_connection_ends():
+    spares = SpareBuffers(2)
+    client, server = connection_pair.opened(spares)
+    _fill(server, connection_pair.segment(client, 1, 0, LARGE)[:-1])
+    _, part, _ = server.set_aside()
+    server.forget()
+    assert all(part.obj is not spares.take() for _ in range(3))
+
+
+def test_spare_buffers_that_are_not_needed_are_freed():
+    spares = SpareBuffers(3)
+    made = [spares.take() for _ in range(4)]
+    for buffer in made:
+        spares.give_back(buffer)
+    spares.trim()
+    used = [spares.take() for _ in range(2)]
+    assert all(any(one is each for each in made) for one in used), "none of them was kept"
+    for buffer in used:
+        spares.give_back(buffer)
+    spares.trim()
+    kept = [spares.take() for _ in range(3)]
+    assert sum(any(one is each for each in made) for one in kept) == len(used)
