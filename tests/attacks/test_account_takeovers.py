@@ -45,6 +45,7 @@ def test_a_running_session_alone_takes_nothing_over(
             assert db.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("act", [act for act in ACTS if act != "keys rotate"])
 def test_every_device_gets_a_notice(
     world: World, liar: HostileServer, act: str, tmp_path: Path

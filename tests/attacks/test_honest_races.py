@@ -359,6 +359,7 @@ def test_a_folder_is_shared_and_moved_to_other_writers_at_once(
     carol.run("find", "alice:").succeeds()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("at", [9, 10, 12, 19])
 @pytest.mark.parametrize("there", ["outer/a", "outer/b"])
 def test_a_folder_is_shared_while_another_device_moves_something_out_of_it_or_into_it(

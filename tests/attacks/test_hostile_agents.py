@@ -83,6 +83,7 @@ def key_at(home: Path) -> AgentKey:
     return AgentKey(home, home / "identity.key", KEYFILE)
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize("how", HOSTILE)
 def test_an_agent_without_a_usable_answer_is_no_agent(home, how):
     with agent(home, HOSTILE[how]):
@@ -94,6 +95,7 @@ def test_an_agent_without_a_usable_answer_is_no_agent(home, how):
         assert time.monotonic() - started < 3 * WAIT_S + 20
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("how", sorted(HOSTILE.keys() - {"no key", "done", "another answer"}))
 def test_a_command_about_the_agent_names_its_process(home, how):
     with agent(home, HOSTILE[how]), pytest.raises(Unreachable, match="does not answer") as failed:

@@ -51,6 +51,7 @@ def members(owner: Person, path: str = "reports") -> dict[str, str]:
 LEAVE, BLOCK = ("leave", "alice:reports"), ("block", "alice")
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("leaves", [LEAVE, BLOCK], ids=["leave", "block"])
 @pytest.mark.parametrize(
     "change",

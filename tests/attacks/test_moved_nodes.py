@@ -56,6 +56,7 @@ def written_later(world: World, path: str) -> None:
     assert world.alice.cat(path) == b"later"
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("moved", "path"),
     [

@@ -95,6 +95,7 @@ def test_whatever_is_done_to_a_message_up_to_the_login_is_refused(
     all_is_as_before(world, liar, "draft.bin", DRAFT)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("to", To)
 def test_whatever_is_done_to_a_record_of_a_put_nothing_is_half_put(
     world: World, liar: HostileServer, to: To
@@ -113,6 +114,7 @@ def test_whatever_is_done_to_a_record_of_a_put_nothing_is_half_put(
     all_is_as_before(world, liar, "draft.bin", NEW)
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("to", To)
 def test_whatever_is_done_to_a_record_of_a_get_the_old_content_stays(
     world: World, liar: HostileServer, to: To
@@ -282,6 +284,7 @@ def test_another_server_than_fsd_is_reported(world: World) -> None:
 # --- downgrades
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("version", [0, 1, 3, 0xFFFF])
 @pytest.mark.parametrize("to", To)
 def test_another_version_of_the_protocol_cannot_be_talked_into(

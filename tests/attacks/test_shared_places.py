@@ -170,6 +170,7 @@ def test_a_shared_file_cannot_be_moved_by_the_server(team: World, server: Hostil
         team.carol.run("ls", "alice:reports/deep").fails(7)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("field", ["time_ms", "author", "version", "former", "names_since"])
 def test_the_manifest_of_a_shared_node_cannot_be_changed(
     team: World, server: HostileServer, field: str

@@ -173,6 +173,7 @@ def test_keys_are_exchanged_again_now_and_then_after_the_login_and_not_in_a_floo
     assert gets_in(door, alice)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", ["a" * 65_536, "nul\0", "", "\N{GRINNING FACE}" * 1000])
 def test_an_impossible_user_name_is_refused_like_any_other(door, name):
     with door.transport() as transport:

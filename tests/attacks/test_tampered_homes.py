@@ -274,6 +274,7 @@ def another_author(body: Manifest) -> dict[str, object]:
     return {"author": "bob"}
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("thorough", [False, True])
 @pytest.mark.parametrize(
     "how",

@@ -186,6 +186,7 @@ def test_of_many_starts_at_once_one_agent_remains(person):
     assert len(set(outs)) == 1
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("time_", ["0", "59s", "8d", "soon", "-1h", "2026-11-28", ""])
 def test_a_time_beyond_the_limits_is_refused(person, time_):
     person.run("agent", "start", "--for", time_).fails(USAGE, "from 1 minute to 7 days")
@@ -274,6 +275,7 @@ def test_clients_that_say_nothing_keep_nobody_waiting(person):
         assert person.keys() == []
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("data", [b"", b"\0", b"GET / HTTP/1.0\r\n\r\n", b"FSAGENT1" + b"\xff" * 4])
 def test_malformed_requests_end_their_connection_alone(person, data):
     person.start()
@@ -323,6 +325,7 @@ def test_without_a_folder_for_sockets_it_is_in_the_clients_folder(person):
 # --- commands that ask all the same
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "command",
     [

@@ -43,6 +43,7 @@ def test_one_command_of_the_shell_is_limited_and_not_the_next(client, content):
     assert client.cat(f"{client.room}-2") == content
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("rate", ["512", "fast", "1K", "08:00"])
 def test_a_wrong_rate_is_named(client, content, rate):
     told = client.quick("put", "--bwlimit", rate, "file", client.room).fails(USAGE).err

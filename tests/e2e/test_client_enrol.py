@@ -159,6 +159,7 @@ def test_a_person_has_three_tries_for_the_passphrase(newcomer):
         assert "keys recover" in terminal.shown
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "link",
     [
@@ -310,6 +311,7 @@ def test_a_session_is_not_tried_when_its_time_is_over(copied):
     copied.run("ls").fails(LOGIN, "A one-time password is needed")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("given", ["", "abc", "12345", "123456789"])
 def test_an_impossible_code_is_not_sent(copied, given):
     copied.quick("login", "--otp", given).fails(USAGE, "6 to 8 digits")
@@ -322,6 +324,7 @@ def test_the_code_can_be_computed_from_a_secret_in_a_file(newcomer):
     client.run(*enroll, FSCLIENT_OTP_SECRET_FILE=str(client.folder / "secret")).ok()
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "content",
     [
@@ -383,6 +386,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("name", "how", "status"),
     [(name, how, status) for name, ways in DAMAGED.items() for how, status in ways.items()],
@@ -397,6 +401,7 @@ def test_a_damaged_data_directory_is_reported_in_a_sentence(copied, name, how, s
     copied.quick("ls").fails(status)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", ["profile.json", "identity.key", "session", "memory.db"])
 def test_a_folder_in_place_of_a_file_is_reported_in_a_sentence(copied, name):
     path = copied.profile / name
@@ -425,6 +430,7 @@ def test_a_profile_that_is_not_there_says_how_to_enrol(settled, name):
     settled.quick("ls", "--profile", name).fails(NOT_FOUND, name, "fsclient enroll LINK")
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("name", [".", "..", "", "a/b", "-x", "a" * 65, "ü"])
 def test_an_invalid_profile_name_is_reported(settled, name):
     settled.quick("ls", f"--profile={name}").fails(USAGE, "profile")

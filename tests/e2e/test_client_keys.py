@@ -57,7 +57,7 @@ def opened_by_tink(file_key: bytes, associated_data: bytes, stored: bytes) -> by
     return plain
 
 
-@pytest.mark.cases(3)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("size", SIZES)
 def test_tink_opens_the_stored_blob_with_the_key_that_is_shown(client, size):
     content = stretch(f"keys {size}", size)

@@ -75,7 +75,7 @@ def test_ls_d_shows_the_folder_itself(filled):
 # --- wildcards
 
 
-@pytest.mark.cases(5)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("pattern", "found"),
     [
@@ -95,6 +95,7 @@ def test_wildcards_match_remote_names(filled, pattern, found):
     assert lines(filled, "ls", "-d", pattern) == found
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("command", [["ls"], ["cat"], ["rm"], ["get"], ["mv", "-f"], ["find"]])
 def test_a_pattern_that_matches_nothing_is_an_error(filled, command):
     target = ["/"] if command[0] == "mv" else []
@@ -129,7 +130,7 @@ def test_a_name_with_a_star_is_removed_alone(client):
 # --- find
 
 
-@pytest.mark.cases(5)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("options", "found"),
     [

@@ -113,7 +113,7 @@ def test_every_size_comes_back_from_files(client):
     assert {entry["name"]: entry["size"] for entry in listed} == {f"{size}": size for size in SIZES}
 
 
-@pytest.mark.cases(5)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_comes_back_through_pipes(client, size):
     content = stretch(f"size {size}", size)
@@ -140,6 +140,7 @@ def test_names_of_every_kind_come_back(client):
     assert snapshot(client.folder / "back") == snapshot(tree)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("name", ["-dash", "a:b", "with space", "日本語"])
 def test_such_a_name_can_be_typed(client, name):
     client.write(name, b"x")
@@ -195,6 +196,7 @@ def test_two_names_with_different_forms_of_accents_are_reported(client):
     assert client.names(client.room) == ["tree/"]
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize("path", ["..", "a/../b", "a\nb", "x" * 256, b"\xff"])
 def test_an_impossible_remote_path_is_reported(client, path):
     client.write("a", b"x")
@@ -219,7 +221,7 @@ def test_one_path_goes_to_the_top_under_its_own_name(client):
     assert client.cat(name) == client.cat(f"/{name}") == client.cat(f"{client.name}:{name}") == b"x"
 
 
-@pytest.mark.cases(5)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("sources", "target", "there"),
     [
@@ -255,7 +257,7 @@ def test_the_current_folder_goes_by_its_own_name(client):
     client.quick("put", "/").fails(USAGE, "no name of its own")
 
 
-@pytest.mark.cases(4)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("sources", "target", "there"),
     [
@@ -401,6 +403,7 @@ def test_a_folder_that_may_not_be_written_is_reported(client, shelf):
     assert list(closed.iterdir()) == []
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("target", "status", "words"),
     [
@@ -416,6 +419,7 @@ def test_an_impossible_target_is_reported(client, shelf, target, status, words):
     client.quick("get", f"{shelf}/a.txt", target).fails(status, words)
 
 
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     "command",
     [("put", ""), ("put", "x", ""), ("get", ""), ("cat", ""), ("ls", ""), ("rm", "-r", "")],
@@ -492,6 +496,7 @@ def test_a_reader_that_goes_ends_cat_as_it_ends_other_programs(client, shelf):
     assert (done.text, done.err) == ("first line\n", f"{READER_GONE}\n")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("command", ["cat shelf/large", "ls", "get shelf/a.txt -", "--json ls"])
 def test_a_full_disk_of_stdout_is_reported(client, shelf, command):
     done = client.shell_line(f"fsclient {command} > /dev/full")
@@ -515,6 +520,7 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_half_done(client, shelf):
 # --- interrupted
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_cat_that_is_interrupted_ends_at_once(client, shelf, number):
     # The pipe is never emptied, so the client waits in the middle of the file.

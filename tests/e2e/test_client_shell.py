@@ -93,6 +93,7 @@ def test_local_folders_and_programs(client):
     assert client.script("lcd no-such-folder").fails(NOT_FOUND, "no-such-folder")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("end", ["EXIT", "exit", "Quit", "bye", "exit 3"])
 def test_exit_ends_it_in_any_case(client, end):
     assert client.script("ls --json nothing-there-1", end, "frobnicate").status == NOT_FOUND

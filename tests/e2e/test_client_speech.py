@@ -103,6 +103,7 @@ def test_the_version_is_printed(client):
 # --- usage errors
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -123,6 +124,7 @@ def test_an_unknown_command_is_met_with_the_nearest_one(client, typed, meant):
     assert done.out == b""
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     "line",
     [
@@ -169,6 +171,7 @@ def commands(room: str) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("name", commands(""))
 def test_json_is_all_that_is_on_stdout_and_nothing_else_is_said(client, room, name):
     done = client.quick(*commands(room)[name], "--json").ok()
@@ -176,6 +179,7 @@ def test_json_is_all_that_is_on_stdout_and_nothing_else_is_said(client, room, na
     assert (done.err != "") == (name == "keys")  # `keys` warns that it shows a key
 
 
+@pytest.mark.cases(5)
 @pytest.mark.parametrize("name", commands(""))
 def test_quietly_only_results_are_left(client, room, name):
     done = client.quick("--quiet", *commands(room)[name]).ok()
@@ -183,6 +187,7 @@ def test_quietly_only_results_are_left(client, room, name):
     assert (done.err != "") == (name == "keys")
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize("command", ["get", "ls", "rm", "mv", "keys file", "put", "mkdir"])
 def test_a_failure_is_json_as_well(client, room, command):
     paths = {"mv": ["no", "way"], "put": ["no"], "mkdir": [room]}.get(command, ["no"])
@@ -291,6 +296,7 @@ def test_ls_loads_nothing_of_the_server_and_nothing_for_other_commands(client):
     }
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("line", [["put", "a", "{}/"], ["get", "{}/a", "b"], ["cat", "{}/a"]])
 def test_small_files_are_moved_without_loading_much(client, room, line):
     modules = loaded(client, *(part.format(room) for part in line))

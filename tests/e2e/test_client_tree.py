@@ -136,7 +136,7 @@ def test_mkdir_continues_after_a_failure(client, room):
 # --- mv
 
 
-@pytest.mark.cases(5)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("paths", "now"),
     [
@@ -159,7 +159,7 @@ def test_mv_moves_and_renames(client, room, paths, now):
     assert tree(client, room) == now
 
 
-@pytest.mark.cases(5)
+@pytest.mark.cases(3)
 @pytest.mark.parametrize(
     ("paths", "status", "words"),
     [

@@ -141,6 +141,7 @@ def shift(machine: Machine) -> None:
     machine.move("docs/large.bin", "docs/old/q1")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("edit", "count"), [(exchange, 2), (turn_round, 3), (replace, 1), (shift, 2)]
 )
@@ -175,6 +176,7 @@ def test_what_was_moved_over_is_in_the_history(one: Machine, other: Machine) -> 
     assert one.client.quick("cat", back).ok().text == "first"
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("edit", [exchange, replace])
 def test_an_edit_of_what_others_moved_over_is_kept(

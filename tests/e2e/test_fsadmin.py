@@ -68,6 +68,7 @@ def test_a_first_person_is_added_to_a_home_that_was_not_there(tmp_path):
     assert home.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.cases(4)
 @pytest.mark.parametrize(
     "command",
     [

@@ -50,6 +50,7 @@ def mounted(running: RunningGateway, folder: Path) -> Iterator[Path]:
         mount.communicate()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("first", ["new", "there", "listed"])
 def test_rsync_deletes_nothing_that_it_wrote(running, source, tmp_path, first):
     needed("rsync")
@@ -68,7 +69,7 @@ def test_rsync_deletes_nothing_that_it_wrote(running, source, tmp_path, first):
     check_all_there(running, remote)
 
 
-@pytest.mark.cases(2)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("parallel", ["", "--parallel=4"])
 @pytest.mark.parametrize("first", ["new", "there"])
 def test_lftp_deletes_nothing_that_it_wrote(running, source, parallel, first):

@@ -335,6 +335,7 @@ class Vanished(GatewayRequests):
         self.session._send = deliver
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("packets", [("stat", "close"), ("close", "close"), ("fsync", "close")])
 def test_a_client_that_vanishes_behind_its_close_leaves_nothing_behind(
     served, files, others, room, packets

@@ -212,6 +212,7 @@ def test_commands_for_hooks_without_one_say_so(tmp_path):
             assert "hooks.url" in refused.stderr
 
 
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     "line",
     [

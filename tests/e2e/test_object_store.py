@@ -116,6 +116,7 @@ def test_a_prefix_of_another_server_is_refused_at_the_start(on_bucket, settings,
         RunningServer.start(tmp_path / "other", *settings)
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("wrong", ["s3://", "s3://UPPER/x", "https://example.org", "s3://b00//x"])
 def test_what_is_no_bucket_is_a_wrong_setting(tmp_path, wrong) -> None:
     done = run("fsd", "--home", str(tmp_path / "fsd"), "--set", f"blobs.store={wrong}")

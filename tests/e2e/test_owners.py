@@ -71,7 +71,7 @@ def foreign(home: Path) -> list[Path]:
     return [path for path in (home, *home.rglob("*")) if path.lstat().st_uid != OWNER.pw_uid]
 
 
-@pytest.mark.cases(4)
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     "command",
     [

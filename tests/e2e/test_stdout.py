@@ -113,6 +113,7 @@ def test_a_reader_that_has_gone_ends_every_program_as_sigpipe_does(program: str)
     assert (done.returncode, done.stderr) == (READER_GONE, "")
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_closed_stdout_is_a_usage_error_where_something_is_to_be_written(program: str):
     done = shell(program, "--help", ">&-")
@@ -120,6 +121,7 @@ def test_a_closed_stdout_is_a_usage_error_where_something_is_to_be_written(progr
     assert sentences(program, done) == [f"{program}: Standard output is closed."]
 
 
+@pytest.mark.cases(2)
 @pytest.mark.parametrize(
     ("program", "where"),
     [*product(PROGRAMS, FAILING)] if TIER == "soak" else [*zip(PROGRAMS, FAILING, strict=True)],

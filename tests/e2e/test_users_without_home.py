@@ -39,7 +39,7 @@ def run(cwd: Path, *words: str, **environment: str) -> subprocess.CompletedProce
     )
 
 
-@pytest.mark.cases(3)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize(
     ("words", "environment", "named"),
     [
