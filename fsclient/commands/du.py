@@ -10,7 +10,7 @@ import click
 from fsclient.app import App
 from fsclient.commands.filtering import filtering
 from fsclient.operations.walk import nodes_below
-from fsclient.operations.wildcards import expanded
+from fsclient.operations.wildcards import found_at
 from fsclient.transfer.filters import Filters
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.nodes import TreeNode
@@ -57,8 +57,7 @@ def command(
     usage: list[Usage] = []
     with app.session() as session:
         tree = session.tree.listing()
-        for path in expanded(tree, map(app.path, paths or (".",)), failures):
-            top = tree.find(path)
+        for top in found_at(tree, [app.path(path) for path in paths or (".",)], failures):
             usage += _usage(top, nodes_below(tree, top, failures, filters=filters), deepest)
     sizes = [binary_size_text(one.size) if human else f"{one.size:,}" for one in usage]
     counts = [f"{one.files:,}" for one in usage]

@@ -13,7 +13,7 @@ from fsclient.operations.conditions import KINDS, Conditions
 from fsclient.operations.listing import Style, entry_data, removed_data, removed_lines
 from fsclient.operations.trash import RemoteTrash, TrashChoice
 from fsclient.operations.walk import nodes_below
-from fsclient.operations.wildcards import expanded
+from fsclient.operations.wildcards import found_at
 from fsclient.transfer.filters import Filters, Limits
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.nodes import TreeNode
@@ -80,9 +80,7 @@ def command(
         return
     with app.session() as session:
         tree = session.tree.listing()
-        tops = [
-            tree.find(path) for path in expanded(tree, map(app.path, paths or (".",)), failures)
-        ]
+        tops = found_at(tree, [app.path(path) for path in paths or (".",)], failures)
         found = [
             one
             for top in tops

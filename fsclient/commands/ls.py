@@ -12,7 +12,7 @@ from fsclient.app import App
 from fsclient.commands.filtering import filtering
 from fsclient.operations.listing import Style, entry_data, refused_data
 from fsclient.operations.walk import walk
-from fsclient.operations.wildcards import expanded
+from fsclient.operations.wildcards import found_at
 from fsclient.sharing.marks import members_of, who_shares
 from fsclient.transfer.filters import Filters
 from fsclient.transfer.report.failures import Failures
@@ -82,8 +82,8 @@ def command(
     sharers = ""
     with app.session() as session:
         tree = session.tree.listing()
-        wanted = expanded(tree, map(app.path, paths or (".",)), failures)
-        found = order.sorted(tree.find(path) for path in wanted)
+        wanted = [app.path(path) for path in paths or (".",)]
+        found = order.sorted(found_at(tree, wanted, failures))
         alone = [one for one in found if itself or not one.is_folder]
         listings: list[Listing] = [(None, FolderContents(alone, []))] if alone else []
         for folder in () if itself else (one for one in found if one.is_folder):

@@ -10,7 +10,7 @@ import click
 from fsclient.app import App
 from fsclient.operations.listing import Style, entry_data
 from fsclient.operations.walk import walk
-from fsclient.operations.wildcards import expanded
+from fsclient.operations.wildcards import found_at
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.nodes import TreeNode
 from fsproto.names import RemotePath
@@ -34,8 +34,7 @@ def command(
     data: list[dict[str, Any]] = []
     with app.session() as session:
         tree = session.tree.listing()
-        for path in expanded(tree, map(app.path, paths or (".",)), failures):
-            top = tree.find(path)
+        for top in found_at(tree, [app.path(path) for path in paths or (".",)], failures):
             below: Below = {}
             if top.is_folder:
                 for folder, inside in walk(tree, top, failures, max_depth):

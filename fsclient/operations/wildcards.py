@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from fsclient.operations.walk import listed
 from fsclient.transfer.report.failures import Failures
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
-from fsproto.errors import NotFoundError
+from fsproto.errors import FsError, NotFoundError
 from fsproto.names import RemotePath
 from fsproto.types import NodeId
 
@@ -60,6 +60,25 @@ def expanded(tree: Tree, paths: Iterable[RemotePath], failures: Failures) -> lis
     for path in paths:
         found |= dict.fromkeys(_expanded(tree, path, failures))
     return list(found)
+
+
+def found_at(tree: Tree, paths: Sequence[RemotePath], failures: Failures) -> list[TreeNode]:
+    """Return the nodes at some paths and at what their patterns match, none twice.
+
+    Of several paths, one that leads to nothing, or does not verify, is noted as a failure; a single
+    path raises the error.
+    """
+    found: dict[RemotePath, TreeNode] = {}
+    for path in paths:
+        try:
+            for one in _expanded(tree, path, failures):
+                if one not in found:
+                    found[one] = tree.find(one)
+        except FsError as error:
+            if len(paths) == 1:
+                raise
+            failures.note(error)
+    return list(found.values())
 
 
 def matcher(path: RemotePath) -> Callable[[RemotePath], bool]:

@@ -102,6 +102,15 @@ def test_a_pattern_that_matches_nothing_is_an_error(filled, command):
     filled.quick(*command, "r/*.none", *target).fails(NOT_FOUND, "Nothing matches 'r/*.none'.")
 
 
+@pytest.mark.parametrize("command", ["ls", "find", "du", "tree"])
+def test_one_missing_path_does_not_keep_the_others_from_a_listing(filled, command):
+    shown = lines(filled, command, "r/deep", "r/a.txt")
+    ran = filled.quick(command, "r/none", "r/deep", "r/*.none", "r/a.txt").fails(NOT_FOUND)
+    assert ran.lines == shown
+    assert "There is no 'r/none'." in ran.err
+    assert "Nothing matches 'r/*.none'." in ran.err
+
+
 def test_wildcards_work_in_get_cat_mv_and_rm(client):
     for name in ("a1", "a2", "b1"):
         client.write(f"start/{name}", name.encode())

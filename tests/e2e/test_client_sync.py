@@ -165,7 +165,9 @@ def test_the_progress_counts_the_files_that_are_still_to_be_compared(client, cap
         class Looks(Actions):
             """Reports that show the progress at each action."""
 
-            def note(self, action: str, path: object, size: int | None = None) -> None:
+            def note(
+                self, action: str, path: object, size: int | None = None, side: str | None = None
+            ) -> None:
                 super().note(action, path, size)
                 progress.look()
 

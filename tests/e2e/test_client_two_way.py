@@ -199,8 +199,11 @@ def test_many_removals_need_a_confirmation(one: Machine):
     one.sync("--max-delete", "2").fails(CONFLICT, "--max-delete")
     assert one.there() == there
     plan = one.sync("-n").ok()
-    assert f"remove {one.remote}/a.txt" in plan.text
-    assert f"put {one.remote}/new (11 B)" in plan.text
+    rows = [line.split(maxsplit=4) for line in plan.text.splitlines()]
+    assert rows[0] == ["ACTION", "SIDE", "SIZE", "PATH"]
+    assert ["put", "remote", "11", "B", f"{one.remote}/new"] in rows
+    assert ["remove", "remote", f"{one.remote}/a.txt"] in rows
+    assert len({line.index(one.remote) for line in plan.text.splitlines()[1:]}) == 1
     assert one.there() == there
     one.sync("--max-delete", "3").ok()
     assert one.there() == ["new", "sub", "sub/c", "sub/d"]

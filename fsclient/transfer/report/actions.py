@@ -12,6 +12,8 @@ from fsproto.names import for_terminal
 MAKE_FOLDER, PUT, GET, REPLACE = "make-folder", "put", "get", "replace"
 TOUCH, SKIP, REMOVE = "touch", "skip", "remove"
 RENAME, MOVE = "rename", "move"
+LOCAL, REMOTE = "local", "remote"
+_HEADINGS = ("ACTION", "SIDE", "SIZE", "PATH")
 
 
 class Actions:
@@ -25,24 +27,40 @@ class Actions:
         self._sparse: list[str] = []
         self.dry_run = dry_run
         """If set, callers only note their actions and do not perform them."""
+        self.as_table = False
+        """Whether a dry run prints its actions as a table, at the end."""
+        self._rows: list[tuple[str, str, str, str]] = []
         self.excluded = 0
 
-    def note(self, action: str, path: object, size: int | None = None) -> None:
-        """Note an action on a path (a folder's ends in `/`); `size` is the bytes it moves."""
+    def note(
+        self, action: str, path: object, size: int | None = None, side: str | None = None
+    ) -> None:
+        """Note an action on a path (a folder's ends in `/`); `size` is the bytes it moves.
+
+        `side` is the side that changes, where it can be either one.
+        """
         self._counts[action] += 1
         if not self.dry_run and not self._verbose:
             return
-        line = f"{action.replace('-', ' ')} {path}"
-        if size is not None and size >= 0:
-            line += f" ({size_text(size)})"
+        words = action.replace("-", " ")
+        size_in_words = size_text(size) if size is not None and size >= 0 else ""
+        if self.dry_run and self._ui.as_json:
+            of_both = side if self.as_table else None
+            found = {"action": action, "path": str(path), "size": size, "side": of_both}
+            self._data.append(found)
+            return
+        if self.dry_run and self.as_table:
+            self._rows.append((words, side or "", size_in_words, for_terminal(str(path))))
+            return
+        line = f"{words} {path}"
+        if size_in_words:
+            line += f" ({size_in_words})"
         if action == SKIP:
             line += " (same)"
-        if not self.dry_run:
-            self._ui.say(line)
-        elif self._ui.as_json:
-            self._data.append({"action": action, "path": str(path), "size": size})
-        else:
+        if self.dry_run:
             write_out(for_terminal(line) + "\n")
+        else:
+            self._ui.say(line)
 
     def sparse(self, path: object) -> None:
         """Report a sparse file, whose holes are sent as zeros."""
@@ -54,9 +72,18 @@ class Actions:
         """Whether there was any action except to skip a file."""
         return any(count for action, count in self._counts.items() if action != SKIP)
 
+    def _show_table(self) -> None:
+        rows = [_HEADINGS, *self._rows]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for action, side, size, path in rows:
+            start = f"{action:<{widths[0]}}  {side:<{widths[1]}}  {size:>{widths[2]}}"
+            write_out(f"{start}  {path}\n")
+
     def tell(self) -> None:
-        """Print a total for each kind of action except transfers."""
+        """Print a total for each kind of action except transfers; of a dry run, the table."""
         counts = self._counts
+        if self._rows:
+            self._show_table()
         parts = [
             f"skipped {count_text(counts[SKIP], 'file')} that {_are(counts[SKIP])} the same",
             f"set the time or mode of {counts[TOUCH]}",

@@ -154,11 +154,11 @@ class Relocation:
 
     def _note(self, ways: list[Way]) -> None:
         for _, source, target in ways:
-            self._actions.note(what.MOVE, f"{source} to {target}")
+            self._actions.note(what.MOVE, f"{source} to {target}", side=what.LOCAL)
 
     def _make_here(self, folder: str) -> None:
         path = self._sides.place(folder)
-        self._actions.note(what.MAKE_FOLDER, f"{path}{os.sep}")
+        self._actions.note(what.MAKE_FOLDER, f"{path}{os.sep}", side=what.LOCAL)
         if not self._actions.dry_run:
             make_folder(path)
             self._task.progress.folder_done()

@@ -21,23 +21,28 @@ def show(found: Plan, sides: Sides, remote: RemotePath, actions: Actions) -> Non
         local, far = str(sides.place(step.path)), str(_remote(remote, step.path))
         match step.do:
             case Do.RENAME_HERE:
-                actions.note(what.RENAME, f"{local} to {_name(step)}")
+                actions.note(what.RENAME, f"{local} to {_name(step)}", side=what.LOCAL)
             case Do.RENAME_THERE:
-                actions.note(what.RENAME, f"{far} to {_name(step)}")
+                actions.note(what.RENAME, f"{far} to {_name(step)}", side=what.REMOTE)
             case Do.MAKE_HERE:
-                actions.note(what.MAKE_FOLDER, f"{local}{os.sep}")
+                actions.note(what.MAKE_FOLDER, f"{local}{os.sep}", side=what.LOCAL)
             case Do.MAKE_THERE:
-                actions.note(what.MAKE_FOLDER, f"{far}/")
+                actions.note(what.MAKE_FOLDER, f"{far}/", side=what.REMOTE)
             case Do.PUT:
-                actions.note(what.REPLACE if there else what.PUT, far, here.size if here else None)
+                actions.note(
+                    what.REPLACE if there else what.PUT,
+                    far,
+                    here.size if here else None,
+                    side=what.REMOTE,
+                )
             case Do.GET:
                 stays = here is not None and step.path not in renamed.values()
                 size = there.size if there else None
-                actions.note(what.REPLACE if stays else what.GET, local, size)
+                actions.note(what.REPLACE if stays else what.GET, local, size, side=what.LOCAL)
             case Do.REMOVE_HERE:
-                actions.note(what.REMOVE, local if here else f"{local}{os.sep}")
+                actions.note(what.REMOVE, local if here else f"{local}{os.sep}", side=what.LOCAL)
             case Do.REMOVE_THERE:
-                actions.note(what.REMOVE, far if there else f"{far}/")
+                actions.note(what.REMOVE, far if there else f"{far}/", side=what.REMOTE)
 
 
 def _remote(top: RemotePath, relative: str) -> RemotePath:

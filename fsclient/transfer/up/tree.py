@@ -110,7 +110,7 @@ class TreeUpload:
 
     def remove(self, parent: KeyedNode, found: TreeNode) -> None:
         """Remove a remote node with everything in it; it is gone after the next `flush`."""
-        self._actions.note(what.REMOVE, f"{found.path}{'/' * found.is_folder}")
+        self._actions.note(what.REMOVE, f"{found.path}{'/' * found.is_folder}", side=what.REMOTE)
         if not self._actions.dry_run:
             self._uploader.changes.remove(parent, found)
             self._uploader.flush_if_full()
@@ -124,17 +124,20 @@ class TreeUpload:
         replaced: TreeNode | None = None,
     ) -> None:
         """Move a remote node from one folder to another; it is there after the next `flush`."""
-        self._actions.note(what.MOVE, f"{found.path} to {target.path.child(name)}")
+        self._note_move(found, target.path.child(name))
         if not self._actions.dry_run:
             renew = takes_new_key_alone(self._tree, found, source, target.keyed)
             changes = self._uploader.changes
             changes.move(found, source, target.keyed, name, replaced, renew=renew)
             self._uploader.flush_if_full()
 
+    def _note_move(self, found: TreeNode, target: object) -> None:
+        self._actions.note(what.MOVE, f"{found.path} to {target}", side=what.REMOTE)
+
     def move_round(self, ring: list[tuple[TreeNode, KeyedNode, TargetFolder, str]]) -> None:
         """Move files to each other's names, in one change."""
         for found, _, target, name in ring:
-            self._actions.note(what.MOVE, f"{found.path} to {target.path.child(name)}")
+            self._note_move(found, target.path.child(name))
         if not self._actions.dry_run:
             turns = [
                 Turn(
@@ -319,7 +322,7 @@ class TreeUpload:
     ) -> TargetFolder:
         """Create a remote folder; it replaces a file only if this is the one given as `instead`."""
         path = place.path.child(name)
-        self._actions.note(what.MAKE_FOLDER, f"{path}/")
+        self._actions.note(what.MAKE_FOLDER, f"{path}/", side=what.REMOTE)
         if self._actions.dry_run:  # the folder does not exist, so there is nothing to look up
             return TargetFolder(place.keyed, path, None)
         made = self._uploader.changes.make_folder(place.keyed, name, mtime_ns, instead)
