@@ -67,8 +67,7 @@ class Spellings:
     def __init__(self, written: Spellings | None = None) -> None:
         """`written` has the spellings that all connections of the same client have written."""
         self._written = written
-        self._used: dict[Parts, dict[str, int]] = {}
-        """The spellings of each place, with the moment of the first use or of the last write."""
+        self._places = _Places()
         self._lock = threading.Lock()
 
     def use(self, spelled: Parts, *, written: bool = False) -> None:
@@ -118,24 +117,78 @@ class Spellings:
 
     def _at(self, place: Parts) -> dict[str, int]:
         with self._lock:
-            return dict(self._used.get(place, {}))
+            return dict(self._places.used.get(place, {}))
 
     def _record(self, place: Parts, name: str, *, written: bool) -> None:
         with self._lock:
-            used = self._used.setdefault(place, {})
+            used = self._places.add(place)
             if written or name not in used:
                 used[name] = next(_MOMENTS)
-            if len(self._used) > MOST_SPELLINGS:
-                del self._used[next(iter(self._used))]
+            self._places.forget_oldest()
         if written and self._written is not None:
             self._written._record(place, name, written=True)  # noqa: SLF001 - one of its kind
 
     def _take(self, old: Parts, new: Parts | None) -> None:
         with self._lock:
-            for place in [one for one in self._used if one[: len(old)] == old]:
-                used = self._used.pop(place)
-                if new is not None and len(place) > len(old):
-                    self._used[(*new, *place[len(old) :])] = used
+            for below, used in self._places.take(old):
+                if new is not None and below:
+                    self._places.add((*new, *below)).update(used)
+
+
+class _Places:
+    """The spellings of each place, and which places lie below another.
+
+    Without the second, each rename and removal would have to look at all places.
+    """
+
+    def __init__(self) -> None:
+        self.used: dict[Parts, dict[str, int]] = {}
+        """The spellings of each place, with the moment of the first use or of the last write."""
+        self._below: dict[Parts, set[str]] = {}
+        """The next names below each path that leads to a place."""
+
+    def add(self, place: Parts) -> dict[str, int]:
+        """Return the spellings of a place, which may be new."""
+        used = self.used.get(place)
+        if used is None:
+            used = self.used[place] = {}
+            for end, name in enumerate(place):
+                self._below.setdefault(place[:end], set()).add(name)
+        return used
+
+    def take(self, place: Parts) -> list[tuple[Parts, dict[str, int]]]:
+        """Remove a place and all below it; return their spellings, each with its path from there.
+
+        A move adds them again, so the place itself is first.
+        """
+        found: list[tuple[Parts, dict[str, int]]] = []
+        left = [place]
+        while left:
+            path = left.pop()
+            left.extend((*path, name) for name in self._below.pop(path, ()))
+            if path in self.used:
+                found.append((path[len(place) :], self.used.pop(path)))
+        self._cut(place)
+        return found
+
+    def forget_oldest(self) -> None:
+        """Forget the place that was added first, if there are too many."""
+        if len(self.used) > MOST_SPELLINGS:
+            oldest = next(iter(self.used))
+            del self.used[oldest]
+            self._cut(oldest)
+
+    def _cut(self, path: Parts) -> None:
+        """Remove the paths that lead nowhere else, from the end of a path up."""
+        while path and path not in self.used and path not in self._below:
+            path, name = path[:-1], path[-1]
+            names = self._below.get(path)
+            if names is None:
+                return
+            names.discard(name)
+            if names:
+                return
+            del self._below[path]
 
 
 def _has_other_spellings(name: str) -> bool:
