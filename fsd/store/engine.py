@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -245,10 +246,16 @@ def _sqlite(url: URL) -> Engine:
         # A writer takes its lock at once: SQLite may refuse to upgrade a reader to a writer.
         options = connection.get_execution_options()
         write, within_s = options.get("fs_write"), options.get("fs_within_s", _BUSY_SECONDS)
-        if connection.info.get(_BUSY) != within_s:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout = {int(within_s * 1000)}")
-            connection.info[_BUSY] = within_s
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+        # Past SQLAlchemy, which needs more time for such a statement than SQLite.
+        driver: Any = connection.connection.driver_connection
+        start = "BEGIN IMMEDIATE" if write else "BEGIN"
+        try:
+            if connection.info.get(_BUSY) != within_s:
+                driver.execute(f"PRAGMA busy_timeout = {int(within_s * 1000)}")
+                connection.info[_BUSY] = within_s
+            driver.execute(start)
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(start, None, error, sqlite3.Error) from error
 
     return engine
 

@@ -7,9 +7,8 @@ SQLAlchemy needs more time to prepare a statement than the database needs to run
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from sqlalchemy import (
     BindParameter,
@@ -26,6 +25,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 T = TypeVar("T")
 
 _HELPING = 500
+_CONNECTION = "connection of many"
 SOME: BindParameter[bytes] = bindparam("some", expanding=True)
 
 
@@ -56,8 +56,9 @@ def scalar(db: Db, statement: ClauseElement, **values: object) -> Any:  # noqa: 
 
 def change(db: Db, statement: ClauseElement, **values: object) -> int:
     """Run a change that was built once; return the number of changed rows."""
-    text, given = _given(db, statement, (), values)
-    with _cursor(db.connection(), text) as cursor:
+    connection = _connection(db)
+    text, given = _given(connection, statement, (), values)
+    with _cursor(connection, text) as cursor:
         cursor.execute(text, given)
         return int(cursor.rowcount)
 
@@ -81,7 +82,7 @@ def for_each(db: Db, statement: ClauseElement, rows: Sequence[dict[str, Any]]) -
     """
     if not rows:
         return
-    connection = db.connection()
+    connection = _connection(db)
     text, order = _compiled(statement, connection.dialect, tuple(rows[0]))
     with _cursor(connection, text) as cursor:
         if order is None:
@@ -93,40 +94,78 @@ def for_each(db: Db, statement: ClauseElement, rows: Sequence[dict[str, Any]]) -
 def _rows(
     db: Db, statement: ClauseElement, some: Sequence[object], values: dict[str, object]
 ) -> Iterator[tuple[Any, ...]]:
-    text, given = _given(db, statement, some, values)
-    with _cursor(db.connection(), text) as cursor:
+    connection = _connection(db)
+    text, given = _given(connection, statement, some, values)
+    with _cursor(connection, text) as cursor:
         cursor.execute(text, given)
         yield from cursor
 
 
+def _connection(db: Db) -> Connection:
+    """Return the connection of the session's transaction.
+
+    The session's own lookup takes longer than many a statement. A connection is closed at the end
+    of its transaction, so one that is open belongs to the present transaction.
+    """
+    known: Connection | None = db.info.get(_CONNECTION)
+    if known is None or known.closed:
+        known = db.info[_CONNECTION] = db.connection()
+    return known
+
+
 def _given(
-    db: Db, statement: ClauseElement, some: Sequence[object], values: dict[str, object]
+    connection: Connection,
+    statement: ClauseElement,
+    some: Sequence[object],
+    values: dict[str, object],
 ) -> tuple[str, Any]:
     """Return the text of a statement and its values as the driver takes them."""
-    ready = _ready(statement, db.connection().dialect, len(some))
-    values = ready.fixed | values | dict(zip(ready.some, some, strict=True))
+    ready = _ready(statement, connection.dialect, len(some))
+    values = ready.fixed | values
+    if some:
+        values.update(zip(ready.some, some, strict=True))
     if ready.order is None:
         return ready.text, values
     return ready.text, [values[name] for name in ready.order]
 
 
-@contextmanager
-def _cursor(connection: Connection, text: str) -> Iterator[Any]:
-    """Open a cursor of the driver, and translate its errors as SQLAlchemy does.
+class _cursor:  # noqa: N801 - used as a function; a generator takes longer than a short statement
+    """A cursor of the driver, whose errors are translated as SQLAlchemy does.
 
     SQLAlchemy's own way to run a text takes several times as long as a short statement itself.
     """
-    dialect, pooled, cursor = connection.dialect, connection.connection, None
-    try:
-        cursor = pooled.cursor()
-        yield cursor
-    except dialect.loaded_dbapi.Error as error:
-        is_lost = dialect.is_disconnect(error, pooled.dbapi_connection, cursor)
+
+    __slots__ = ("_connection", "_cursor", "_pooled", "_text")
+
+    def __init__(self, connection: Connection, text: str) -> None:
+        self._connection = connection
+        self._text = text
+        self._pooled = connection.connection
+        self._cursor: Any = None
+
+    def __enter__(self) -> Any:  # noqa: ANN401 - the driver's own
+        try:
+            self._cursor = self._pooled.cursor()
+        except self._connection.dialect.loaded_dbapi.Error as error:
+            self._fail(error)
+        return self._cursor
+
+    def __exit__(self, kind: object, error: BaseException | None, _trace: object) -> None:
+        try:
+            if error is not None and isinstance(error, self._connection.dialect.loaded_dbapi.Error):
+                self._fail(error)
+        finally:
+            if self._cursor is not None and not self._connection.invalidated:
+                self._cursor.close()
+
+    def _fail(self, error: Any) -> NoReturn:  # noqa: ANN401 - the driver's own
+        connection, dialect = self._connection, self._connection.dialect
+        is_lost = dialect.is_disconnect(error, self._pooled.dbapi_connection, self._cursor)
         if is_lost:
             connection.invalidate(error)
             connection.engine.dispose()  # its other connections are lost as well
         raise DBAPIError.instance(
-            text,
+            self._text,
             None,
             error,
             dialect.loaded_dbapi.Error,
@@ -134,9 +173,6 @@ def _cursor(connection: Connection, text: str) -> Iterator[Any]:
             connection_invalidated=is_lost,
             dialect=dialect,
         ) from error
-    finally:
-        if cursor is not None and not connection.invalidated:
-            cursor.close()
 
 
 class _Ready(NamedTuple):
