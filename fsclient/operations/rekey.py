@@ -17,12 +17,14 @@ from fsclient.sharing.left_behind import LeftBehind
 from fsclient.tree.commit import Committer
 from fsclient.tree.nodes import TreeNode
 from fsclient.tree.tree import Tree
-from fsproto.errors import FsError, RollbackError, Unreachable
+from fsproto.errors import ConflictError, FsError, RollbackError, Unreachable
 from fsproto.names import RemotePath
 from fsproto.types import NodeId
 
 _AT_ONCE = 200
 """Entries in one commit."""
+_ROUNDS = 8
+"""How often a folder is listed again because it has taken another key in the meantime."""
 
 
 class Rekey:
@@ -39,6 +41,10 @@ class Rekey:
 
     def run(self, top: TreeNode) -> None:
         """Give new keys to all nodes below a folder that are due."""
+        if top.is_due_on_path:  # else a commit in it renews it, and all in it is due again
+            with self._noted(top.path):
+                self._commit([top])
+                top = self._tree.find(top.path)
         folders = [top]
         while folders:
             folder = folders.pop()
@@ -47,19 +53,32 @@ class Rekey:
 
     def _renewed(self, folder: TreeNode) -> list[TreeNode]:
         """Renew what is due in one folder; return the folders in it that are not left."""
-        contents = self._tree.children(folder)
+        contents, failed = self._tree.children(folder), set[NodeId]()
         for refused in contents.refused:
             self.left.append(LeftBehind(None, refused.error))
-        due = [one for one in contents.nodes if _is_due(folder, one)]
-        failed = set[NodeId]()
-        for at in range(0, len(due), _AT_ONCE):
-            failed |= self._renew(due[at : at + _AT_ONCE])
+        for _ in range(_ROUNDS):
+            due = [
+                one
+                for one in contents.nodes
+                if _is_due(folder, one) and one.keyed.node not in failed
+            ]
+            if not due:
+                break
+            for at in range(0, len(due), _AT_ONCE):
+                failed |= self._renew(due[at : at + _AT_ONCE])
+            now = self._tree.find(folder.path)
+            if now.keyed.node != folder.keyed.node:
+                raise _moved(folder)
+            # A folder that is due itself, or that another person renews, has taken a key with the
+            # first commit: then what was not due is due now.
+            folder, contents = now, self._tree.children(now)
+        else:
+            raise ConflictError(f"'{folder.path}' is given new keys by another command, too.")
         whole = not failed and not contents.refused
         if whole and folder.keyed.names_since < folder.keyed.generation:
             with self._noted(folder.path):
                 _settle(self._tree, folder)
-        now = self._tree.children(folder).nodes if due else contents.nodes
-        return [one for one in now if one.is_folder and one.keyed.node not in failed]
+        return [one for one in contents.nodes if one.is_folder and one.keyed.node not in failed]
 
     def _renew(self, some: list[TreeNode]) -> set[NodeId]:
         """Renew some entries of a folder, together or else one by one; return those that failed."""
@@ -102,14 +121,23 @@ def _is_due(folder: TreeNode, child: TreeNode) -> bool:
     return child.is_due or child.manifest.body.token != folder.keyed.token(child.metadata.name)
 
 
+def _moved(folder: TreeNode) -> ConflictError:
+    return ConflictError(
+        f"'{folder.path}' was moved or removed by another command.",
+        hint="Give the same command again.",
+    )
+
+
 def _settle(tree: Tree, folder: TreeNode) -> None:
-    """Record in a folder that all names in it are under its newest key."""
+    """Record in a folder that all names in it are under the key with which it was listed."""
     above = folder.above
     if above is None:
         return
     now = tree.look(above, [folder.metadata.name])[folder.metadata.name]
     if now is None or now.keyed.node != folder.keyed.node:
         return  # moved or removed concurrently
+    if now.keyed.generation != folder.keyed.generation:
+        return  # renewed concurrently: names may be under the key from before
     settled = replace(now, keyed=replace(now.keyed, names_since=now.keyed.generation))
     changes = Committer(tree)
     changes.describe(above.keyed, settled, settled.metadata)

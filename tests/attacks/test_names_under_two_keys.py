@@ -109,3 +109,23 @@ def test_a_sync_puts_something_else_in_its_place(
     one_of_each(alice, shown)
     if become is as_file:
         assert alice.cat(f"reports/{name}") == Q2
+
+
+def test_new_keys_for_all_in_a_folder_that_is_due_itself_hide_none_of_its_names(
+    team: World, server: HostileServer
+) -> None:
+    """The first commit gives the folder a key; then the name under the key before is due, too."""
+    alice, bob = team.alice, team.bob
+    alice.run("unshare", "reports", "carol").succeeds()
+    bob.run("put", bob.write("a", b"by bob"), "alice:reports/deep/a").succeeds()
+    alice.run("share", "reports", "carol").succeeds()
+    alice.run("unshare", "reports", "carol").succeeds()
+    assert alice.find("reports/deep").is_due
+    assert not alice.find("reports/deep/a").is_due
+    assert alice.find("reports/deep/d.txt").is_due
+    alice.run("unshare", "--now", "reports/deep", "carol").succeeds()
+    for path in ("reports/deep", "reports/deep/a", "reports/deep/d.txt"):
+        assert not alice.find(path).is_due_on_path
+    for one, owner in ((alice, ""), (bob, "alice:")):
+        assert one.cat(f"{owner}reports/deep/a") == b"by bob"
+        assert one.run("ls", f"{owner}reports/deep").succeeds() == b"a\nd.txt\n"
