@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.support.world import until
 
 if TYPE_CHECKING:
     from selenium.webdriver.chrome.webdriver import WebDriver
@@ -65,9 +66,17 @@ class Page:
 
     def wait_for_any(self, *texts: str) -> None:
         """Wait until one of the texts is shown."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not any(text in (shown := self.shown) for text in texts):
-            assert time.monotonic() < deadline, (texts, shown)
+        shown = ""
+
+        def is_shown() -> bool:
+            nonlocal shown
+            shown = self.shown
+            return any(text in shown for text in texts)
+
+        try:
+            until(is_shown, f"one of {texts} is shown", PATIENCE_S)
+        except AssertionError as error:
+            raise AssertionError(shown) from error
 
     def type(self, text: str) -> None:
         """Fill in the only field, and press the button."""
@@ -90,10 +99,7 @@ class Page:
 
     def wait_until(self, holds: Callable[[], bool]) -> None:
         """Wait for something outside the page."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not holds():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(holds, "it holds", PATIENCE_S)
 
     def press(self, number: int = 0) -> None:
         """Press one of the buttons that are shown."""
@@ -106,14 +112,16 @@ class Page:
 
     def saved(self, name: str) -> bytes:
         """Return a download with content; it may take its name after the page has said so."""
-        path, deadline = self.downloads / name, time.monotonic() + PATIENCE_S
-        # Chromium reserves the name with an empty file first.
-        while not (path.exists() and path.stat().st_size) or self._is_downloading():
-            assert time.monotonic() < deadline, list(self.downloads.iterdir())
-        return path.read_bytes()
+        path = self.downloads / name
 
-    def _is_downloading(self) -> bool:
-        return any(path.suffix == ".crdownload" for path in self.downloads.iterdir())
+        def is_saved() -> bool:
+            # Chromium reserves the name with an empty file first.
+            there = list(self.downloads.iterdir())
+            is_complete = not any(one.suffix == ".crdownload" for one in there)
+            return path in there and is_complete and path.stat().st_size > 0
+
+        until(is_saved, f"{name} was saved", PATIENCE_S)
+        return path.read_bytes()
 
     def run(self, script: str) -> object:
         """Run a script in the page and return its value."""
