@@ -145,6 +145,8 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+    # Almost no later object is part of a cycle.
+    gc.set_threshold(50_000, 20, 100)
 
 
 def pytest_terminal_summary(

@@ -181,9 +181,10 @@ class _Backup:
 
     def _add_rows(self, tar: tarfile.TarFile, db: Db) -> None:
         connection = db.connection()
-        for number, (table, data) in enumerate(rows.dump(connection)):
+        known = rows.tables(connection)
+        for number, (table, data) in enumerate(rows.dump(connection, known)):
             _add(tar, f"rows/{table}/{number:08}", data)
-        _add(tar, layout.NUMBERS, layout.as_json(rows.numbers(connection)))
+        _add(tar, layout.NUMBERS, layout.as_json(rows.numbers(connection, known)))
 
     def _add_blobs(self, tar: tarfile.TarFile, total: int) -> None:
         done = 0

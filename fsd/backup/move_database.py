@@ -49,10 +49,11 @@ def move(source: Database, target: Database) -> dict[str, TableSummary]:
     with emptied_if_it_fails(target, revision):
         with source.connect() as taken, taken.begin():
             with target.connect() as given, given.begin():
-                put = rows.fill(given, _KEPT_BY_SCHEMA)
-                for table, piece in rows.dump(taken, _KEPT_BY_SCHEMA):
+                here, there = (rows.tables(one, _KEPT_BY_SCHEMA) for one in (taken, given))
+                put = rows.fill(given, there)
+                for table, piece in rows.dump(taken, here):
                     put(table, piece)
-                rows.go_on_from(given, rows.numbers(taken, _KEPT_BY_SCHEMA), _KEPT_BY_SCHEMA)
+                rows.go_on_from(given, rows.numbers(taken, here), there)
             expected = _summaries(taken)
         with target.connect() as again, again.begin():
             found = _summaries(again)

@@ -205,7 +205,8 @@ class _Restoring:
     ) -> BackupTrailer | None:
         end = None
         with database.connect() as connection, connection.begin():
-            put_rows = rows.fill(connection)
+            known = rows.tables(connection)
+            put_rows = rows.fill(connection, known)
             for member in members:
                 kind, _, name = member.name.partition("/")
                 match kind:
@@ -219,10 +220,10 @@ class _Restoring:
                     case "fsd.toml":
                         self._put_settings(_whole(member))
                     case "numbers.json":
-                        rows.go_on_from(connection, _read(member, dict[str, int]))
+                        rows.go_on_from(connection, _read(member, dict[str, int]), known)
                     case "end.json":
                         end = _read(member, BackupTrailer)
-            rows.use_up_codes(connection, self._now_ms)
+            rows.use_up_codes(connection, self._now_ms, known)
         return end
 
     def _put_blob(self, name: str, member: BackupPart) -> None:

@@ -6,7 +6,7 @@ revision is put back at that one and upgraded then.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -59,10 +59,10 @@ def tables(connection: Connection, without: Container[str] = LEFT_OUT) -> list[T
     return [table for table in metadata.sorted_tables if table.name not in without]
 
 
-def dump(connection: Connection, without: Container[str] = LEFT_OUT) -> Iterator[tuple[str, bytes]]:
-    """Yield the rows of every table in pieces, each with its table's name."""
+def dump(connection: Connection, known: Sequence[Table]) -> Iterator[tuple[str, bytes]]:
+    """Yield the rows of every known table in pieces, each with its table's name."""
     encode = msgspec.msgpack.Encoder().encode
-    for table in tables(connection, without):
+    for table in known:
         columns = [str(column.name) for column in table.columns]
         ask = select(table).order_by(*table.primary_key.columns)
         found = connection.execute(ask, execution_options={"yield_per": ROWS_AT_ONCE})
@@ -78,13 +78,13 @@ def dump(connection: Connection, without: Container[str] = LEFT_OUT) -> Iterator
             yield table.name, encode(Piece(columns, piece))
 
 
-def fill(connection: Connection, without: Container[str] = LEFT_OUT) -> Callable[[str, bytes], int]:
-    """Return a function that restores a piece and returns its number of rows.
+def fill(connection: Connection, known: Sequence[Table]) -> Callable[[str, bytes], int]:
+    """Return a function that restores a piece of a known table and returns its number of rows.
 
     `IntegrityError` for rows that do not fit this database.
     """
-    known = {table.name: table for table in tables(connection, without)}
-    for table in reversed(known.values()):  # the initial rows of a new database
+    by_name = {table.name: table for table in known}
+    for table in reversed(known):  # the initial rows of a new database
         connection.execute(delete(table))
 
     def put(name: str, data: bytes) -> int:
@@ -92,7 +92,7 @@ def fill(connection: Connection, without: Container[str] = LEFT_OUT) -> Callable
             piece = msgspec.msgpack.decode(data, type=Piece)
             rows = [dict(zip(piece.columns, row, strict=True)) for row in piece.rows]
             for start in range(0, len(rows), ROWS_AT_ONCE):
-                connection.execute(insert(known[name]), rows[start : start + ROWS_AT_ONCE])
+                connection.execute(insert(by_name[name]), rows[start : start + ROWS_AT_ONCE])
         except (
             msgspec.MsgspecError,
             KeyError,
@@ -111,17 +111,18 @@ def fill(connection: Connection, without: Container[str] = LEFT_OUT) -> Callable
 # --- the highest numbers given so far, which must not be given again
 
 
-def numbers(connection: Connection, without: Container[str] = LEFT_OUT) -> dict[str, int]:
-    """Return the last assigned number of each table that numbers its rows."""
+def numbers(connection: Connection, known: Sequence[Table]) -> dict[str, int]:
+    """Return the last assigned number of each known table that numbers its rows."""
     if connection.dialect.name == "sqlite":
         if not connection.execute(
             text("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'")
         ).first():
             return {}
         found = connection.execute(text("SELECT name, seq FROM sqlite_sequence"))
-        return {name: number for name, number in found if name not in without}
+        names = {table.name for table in known}
+        return {name: number for name, number in found if name in names}
     last: dict[str, int] = {}
-    for table in tables(connection, without):
+    for table in known:
         sequence = _sequence(connection, table)
         if sequence is not None:
             number, called = connection.execute(
@@ -131,11 +132,9 @@ def numbers(connection: Connection, without: Container[str] = LEFT_OUT) -> dict[
     return last
 
 
-def go_on_from(
-    connection: Connection, last: dict[str, int], without: Container[str] = LEFT_OUT
-) -> None:
-    """Make each table continue its row numbers after these."""
-    for table in tables(connection, without):
+def go_on_from(connection: Connection, last: dict[str, int], known: Sequence[Table]) -> None:
+    """Make each known table continue its row numbers after these."""
+    for table in known:
         number = last.get(table.name, 0)
         if "id" in table.c and table.c.id.type.python_type is int:
             highest = connection.scalar(select(func.max(table.c.id)))
@@ -170,14 +169,14 @@ def _sequence(connection: Connection, table: Table) -> str | None:
     return found
 
 
-def use_up_codes(connection: Connection, now_ms: int) -> None:
+def use_up_codes(connection: Connection, now_ms: int, known: Sequence[Table]) -> None:
     """Void every code that may have been used since the backup was made.
 
     Codes are shown early on a clock that is ahead; and a new secret's first code may be one of a
     step a little before the old secret's last (`users.move_to_next`), so that needs a later one.
     """
-    known = {table.name: table for table in tables(connection)}
-    users, states = known["users"], known.get("login_states")
+    by_name = {table.name: table for table in known}
+    users, states = by_name["users"], by_name.get("login_states")
     ahead = {}
     if states is not None:
         ahead = {row.user_id: max(0, row.drift_ms) for row in connection.execute(select(states))}

@@ -33,6 +33,7 @@ from fsproto.errors import (
 )
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.sealed.stream import HEADER_SIZE
+from tests.support import ready_schema
 from tests.support.fixed_keys import TIME_MS, stretch, turned
 from tests.support.services import ADDRESS, CHANNEL, Services, ServiceUser, accounts
 
@@ -42,8 +43,12 @@ PHRASE = "correct horse"
 
 
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Set the cheapest Argon2id parameters; these tests do not depend on its cost."""
+def _quick(_sqlite_at_head: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the cheapest Argon2id parameters, and make the newest schema in one step.
+
+    These tests do not depend on the cost, nor on the migrations.
+    """
+    ready_schema.use(_sqlite_at_head, monkeypatch.setattr)
     monkeypatch.setattr(encrypt, "_PASSES", 1)
     monkeypatch.setattr(encrypt, "_LANES", 1)
     monkeypatch.setattr(encrypt, "_MEMORY_KIB", 8)
@@ -391,7 +396,7 @@ def test_rows_that_do_not_fit_are_refused(home, tmp_path):
     with closing(Database(home.database_url)) as database:
         schema.upgrade(database)
         with database.connect() as connection:
-            put = rows.fill(connection)
+            put = rows.fill(connection, rows.tables(connection))
             for name, data in (
                 ("users", b"\x92"),
                 ("nobody", b"\x92\x91\xa1a\x91\x91\x01"),
