@@ -46,7 +46,7 @@ NOISE = {
 
 def connected(to: Address) -> socket.socket:
     """Return a socket that is connected to a server."""
-    return socket.create_connection((to.host, to.port), timeout=10)
+    return socket.create_connection((to.host, to.port), timeout=60)
 
 
 def answer_to(noise: bytes, server: Address) -> bytes:

@@ -160,7 +160,7 @@ def test_haproxy_names_the_client_in_both_versions_at_both_listeners(
                 assert addresses(world)[-1] == "127.0.0.1"
             for place in places[2:]:
                 with paramiko.Transport((place.host, place.port)) as transport:
-                    transport.start_client(timeout=20)
+                    transport.start_client(timeout=60)
                     with pytest.raises(paramiko.SSHException):
                         transport.auth_none("alice")
         assert f"balancer {BALANCER}" not in server.log

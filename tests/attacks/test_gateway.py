@@ -44,7 +44,7 @@ class Raw:
 
     def __init__(self, transport: paramiko.Transport) -> None:
         self.channel = transport.open_session()
-        self.channel.settimeout(20)
+        self.channel.settimeout(60)
         self.channel.invoke_subsystem("sftp")
         self._packets = Packets()
         self._came: list[memoryview] = []
@@ -95,11 +95,11 @@ def test_a_login_without_the_key_is_refused(running, tmp_path):
     host = paramiko.Ed25519Key.from_private_key_file(str(running.parts.keys.host_key))
     for key in (other, host, paramiko.RSAKey.generate(2048)):
         with closing(paramiko.Transport(where)) as transport:
-            transport.start_client(timeout=20)
+            transport.start_client(timeout=60)
             with pytest.raises(paramiko.AuthenticationException):
                 transport.auth_publickey(running.client.name, key)
     with closing(paramiko.Transport(where)) as transport:
-        transport.start_client(timeout=20)
+        transport.start_client(timeout=60)
         with pytest.raises(paramiko.BadAuthenticationType):
             transport.auth_none(running.client.name)
         with pytest.raises(paramiko.AuthenticationException):
@@ -118,7 +118,7 @@ def test_the_gateway_offers_no_shell_and_no_forwarding(running):
             session.invoke_shell()
         for command in ("id", "md5sum /etc/passwd; id", "echo x", "md5sum $(id)"):
             with closing(transport.open_session()) as session:
-                session.settimeout(20)
+                session.settimeout(60)
                 session.exec_command(command)
                 assert session.recv(100) == b""
                 assert session.recv_exit_status() == 1
@@ -174,9 +174,9 @@ def _settled(running: RunningGateway) -> bool:
     """Wait until the gateway has finished with all connections that have ended."""
     for guest in list(running.parts.server._guests):
         assert guest._transport is not None
-        guest._transport.join(20)
+        guest._transport.join(60)
         for work in guest._work:
-            work.join(20)
+            work.join(60)
     return True
 
 
@@ -331,7 +331,7 @@ def test_logged_in_connections_have_a_limit_and_the_reason_is_printed_once(runni
 
 def test_a_packet_without_end_is_refused_before_it_is_read(running):
     with closing(socket.create_connection((running.address.host, running.address.port))) as one:
-        one.settimeout(10)
+        one.settimeout(60)
         one.sendall(b"SSH-2.0-x\r\n" + (LONGEST_PACKET + 4096).to_bytes(4, "big") + b"\x04\x14")
         with contextlib.suppress(ConnectionError):
             one.sendall(bytes(4096))

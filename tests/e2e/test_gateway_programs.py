@@ -204,7 +204,7 @@ def mounted(running: RunningGateway, folder: Path) -> Iterator[Path]:
             pytest.skip(f"FUSE does not work here: {mount.stderr.read().decode()}")
         yield folder
         running.run("fusermount3", "-u", folder)
-        assert mount.wait(20) == 0
+        assert mount.wait(60) == 0
     finally:
         mount.terminate()
         mount.communicate()

@@ -47,7 +47,7 @@ def listener(server: RunningServer) -> Address:
 
 
 def ask(where: Address, path: str, method: str = "GET", host: str | None = None):
-    connection = http.client.HTTPConnection(where.host, where.port, timeout=10)
+    connection = http.client.HTTPConnection(where.host, where.port, timeout=60)
     connection.request(method, path, headers={"Host": host} if host else {})
     answer = connection.getresponse()
     return answer.status, answer.read().decode()

@@ -145,6 +145,7 @@ def test_numbers_that_were_given_are_not_given_again(busy, home, tmp_path):
             )
 
 
+@pytest.mark.one_database
 def test_numbers_go_on_in_postgresql_as_well(busy, home, tmp_path, postgres):
     url = postgres.new_database()
     put_back(backed_up(home, busy.database), Home(tmp_path / "new"), url)

@@ -30,7 +30,7 @@ async def _accept_after_a_failure() -> None:
         opened.callback(reserve.close)
         accepting = asyncio.create_task(accept(listening, let_in, reserve, lambda: False))
         clients = [
-            opened.enter_context(socket.create_connection(listening.getsockname(), timeout=10))
+            opened.enter_context(socket.create_connection(listening.getsockname(), timeout=60))
             for _ in range(3)
         ]
         opened.enter_context(await asyncio.wait_for(arrived.get(), 10))

@@ -26,7 +26,7 @@ def _open_each(folder: Path, at_once: Barrier) -> None:
 
 def test_commands_that_begin_the_same_file_wait_for_one_another(tmp_path: Path) -> None:
     processes = fresh_processes()
-    at_once = processes.Barrier(_COMMANDS, timeout=20)
+    at_once = processes.Barrier(_COMMANDS, timeout=60)
     running = [
         processes.Process(target=_open_each, args=(tmp_path, at_once)) for _ in range(_COMMANDS)
     ]
