@@ -14,6 +14,7 @@ something: then its files are decided one by one. Sizes and times are those of f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -97,9 +98,9 @@ class Filters:
         given = patterns or Patterns()
         self._limits = limits
         excludes = [line for file in given.exclude_from for line in _lines(file)]
-        self._rules = _rules([(False, [*excludes, *given.exclude])])
+        self._rules = _rules([(False, [*excludes, *_typed(given.exclude)])])
         self._rules += _rules(one for file in given.filter_from for one in _read_rules(file))
-        self._rules += _rules([(True, list(given.include))])
+        self._rules += _rules([(True, _typed(given.include))])
         self._others_stay_out = bool(given.include)
 
     def __bool__(self) -> bool:
@@ -176,7 +177,7 @@ def _read_rules(file: Path) -> Iterator[tuple[bool, list[str]]]:
                 f"'{for_terminal(text)}'.",
                 hint="A line is '+ PATTERN' to take files, or '- PATTERN' to leave them out.",
             )
-        yield _TAKES[sign], [pattern.strip()]
+        yield _TAKES[sign], _typed([pattern.strip()])
 
 
 def _lines(file: Path) -> list[str]:
@@ -187,10 +188,27 @@ def _lines(file: Path) -> list[str]:
         raise UsageError(f"The local '{for_terminal(str(file))}' is not a text in UTF-8.") from None
 
 
-def _compiled(lines: list[str]) -> GitIgnoreSpec:
-    from fsclient.transfer.patterns import gitignore  # only where there are patterns
+def _typed(patterns: Sequence[str]) -> list[str]:
+    """Return the lines for patterns that were typed one by one."""
+    if not patterns:
+        return []
+    from fsclient.transfer.patterns import typed  # only where there are patterns
 
-    try:  # names in a tree are in NFC; typed patterns may not be
+    with _named():
+        return [typed(one) for one in patterns]
+
+
+def _compiled(lines: list[str]) -> GitIgnoreSpec:
+    from fsclient.transfer.patterns import gitignore
+
+    with _named():  # names in a tree are in NFC; typed patterns may not be
         return gitignore(canonical_name(line) for line in lines)
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """Name the pattern that cannot be used."""
+    try:
+        yield
     except ValueError as error:
         raise UsageError(f"A pattern is not understood: {error}.") from None

@@ -28,6 +28,23 @@ def gitignore(lines: Iterable[str]) -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines(lines, _pattern)
 
 
+def typed(pattern: str) -> str:
+    """Return the line of a `.gitignore` for a pattern that was typed as one word.
+
+    Such a word is never a comment, and its final blanks are part of it, as for git. `ValueError` if
+    the pattern matches no path: then the user meant another one.
+    """
+    names = pattern.removeprefix("!").removeprefix("/").removesuffix("/").split("/")
+    if not {"", ".", ".."}.isdisjoint(names):
+        raise ValueError(f"'{pattern}' matches nothing; write NAME, FOLDER/NAME or /NAME")
+    line = f"\\{pattern}" if pattern.startswith("#") else pattern
+    if line[-1].isspace() and line[-2:-1] != "\\":
+        line = f"{line[:-1]}[{line[-1]}]"
+    if GitIgnoreSpecPattern.pattern_to_regex(line)[0] is None:
+        raise ValueError(f"'{pattern}' has a '[' without its ']'; for the character, write '[[]'")
+    return line
+
+
 def _pattern(line: str) -> GitIgnoreSpecPattern:
     regex, include = GitIgnoreSpecPattern.pattern_to_regex(line)
     if regex is None:  # an empty line, or a comment

@@ -66,6 +66,77 @@ def test_the_same_paths_are_excluded_as_by_git(tmp_path):
         assert ours == set(done.stdout.splitlines()), pattern
 
 
+TYPED = (
+    "#recycle",
+    "#*",
+    "ends ",
+    "tab\t",
+    " ",
+    " lead",
+    "\\#recycle",
+    "!ends ",
+    "[ab]",
+    "/a",
+    "a",
+    "/d/",
+)
+TYPED_PATHS = (
+    "#recycle",
+    "#b",
+    "ends ",
+    "ends",
+    "tab\t",
+    "tab",
+    " ",
+    " lead",
+    "lead",
+    "a",
+    "d/a",
+    "c",
+)
+
+
+def test_a_typed_pattern_excludes_what_it_excludes_in_the_command_line_of_git(tmp_path):
+    if shutil.which("git") is None:
+        pytest.skip("no git on this machine")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    for path in TYPED_PATHS:
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    ask = ["git", "-C", tmp_path, "ls-files", "-z", "--others", "--ignored"]
+    for pattern in TYPED:
+        done = subprocess.run(
+            [*ask, f"--exclude={pattern}"], stdout=subprocess.PIPE, encoding="utf-8", check=True
+        )
+        filters = Filters(Patterns(exclude=[pattern]))
+        ours = {path for path in TYPED_PATHS if _is_left_out(filters, path)}
+        assert ours == set(done.stdout.split("\0")[:-1]), pattern
+
+
+def _is_left_out(filters: Filters, path: str) -> bool:
+    above = (folder for folder in ("d",) if path.startswith(f"{folder}/"))
+    file = LocalStat(0, 0, Mode.REGULAR)
+    return any(map(filters.leave_out, above)) or filters.leave_out(path, lambda: file)
+
+
+@pytest.mark.parametrize("pattern", ["", "/", "//a", "./a", "a/../b", "a//b", "!", "[", "[ab"])
+@pytest.mark.parametrize("option", ["exclude", "include", "filter_from"])
+def test_a_typed_pattern_that_matches_nothing_is_a_usage_error(tmp_path, pattern, option):
+    rules = tmp_path / "rules"
+    rules.write_text(f"- {pattern}\n")
+    given = [rules] if option == "filter_from" else [pattern]
+    with pytest.raises(UsageError, match="not understood"):
+        Filters(Patterns(**{option: given}))
+
+
+def test_a_line_with_a_hash_in_a_filter_file_is_a_rule(tmp_path):
+    rules = tmp_path / "rules"
+    rules.write_text("# a comment\n- #recycle\n")
+    filters = Filters(Patterns(filter_from=[rules]))
+    assert filters.leave_out("#recycle")
+    assert not filters.leave_out("# a comment")
+
+
 @pytest.mark.parametrize("pattern", ["[z-a]", "x[9-0]*y", "a\\"])
 def test_an_invalid_pattern_is_a_usage_error(pattern):
     with pytest.raises(UsageError, match="pattern"):
