@@ -13,13 +13,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from fsclient.app import GOES_ON, App
 from fskit.console import leave_no_core, misused, unknown_command
+from fskit.local_paths import LocalPath
 from fskit.os_errors import NO_MEMORY, lacks_memory
 from fskit.stdout import READER_GONE, ReaderGone, guard_stdout
 from fsproto import __version__
@@ -158,7 +158,7 @@ def _option(name: str, *declarations: str, **more: Any) -> click.Option:  # noqa
 
 def _common(*, top: bool) -> list[click.Option]:
     """Return the options that every command accepts, before or after its name."""
-    file = click.Path(path_type=Path)
+    file = LocalPath()
     return [
         _option("home", "--home", type=file, hidden=not top, metavar="DIR",
                 envvar="FSCLIENT_HOME" if top else None,

@@ -27,6 +27,7 @@ _CLASSES: dict[int | None, tuple[type[FsError], str]] = {
     errno.EPERM: (NotAllowedError, "may not be accessed by you"),
     errno.EROFS: (NotAllowedError, "is on a file system that cannot be written"),
     errno.EISDIR: (UsageError, "is a folder"),
+    errno.ELOOP: (NotFoundError, "does not exist: symbolic links in its path lead in a circle"),
     errno.EEXIST: (ConflictError, "is in the way"),
     errno.ENOTEMPTY: (ConflictError, "is in the way: the folder is not empty"),
     errno.ENOSPC: (OutOfSpaceError, "cannot be written: there is no space left"),

@@ -10,11 +10,11 @@ import contextlib
 import io
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
+from fskit.local_paths import LocalPath
 from fskit.os_errors import NO_MEMORY, lacks_memory
 from fskit.stdout import READER_GONE, ReaderGone, discard_stdout, guard_stdout
 from fsproto.errors import FsError, Interrupted, UsageError
@@ -53,7 +53,7 @@ def home_option(command: F) -> F:
     """Add `--home`."""
     return click.option(
         "--home",
-        type=click.Path(path_type=Path, file_okay=False, readable=False),
+        type=LocalPath(file_okay=False, readable=False),
         help="Data directory of the server; created if missing.  [env: FSD_HOME]",
     )(command)
 
@@ -73,7 +73,7 @@ def config_option(command: F) -> F:
     return click.option(
         "--config",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=LocalPath(),
         help="Settings file.  [env: FSD_CONFIG; default: fsd.toml in the data directory]",
     )(command)
 

@@ -28,6 +28,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _KINDS: dict[int | None, type[FsError]] = {
     errno.ENOENT: NotFoundError,
     errno.ENOTDIR: NotFoundError,
+    errno.ELOOP: NotFoundError,
     errno.EACCES: NotAllowedError,
     errno.EPERM: NotAllowedError,
     errno.EROFS: NotAllowedError,

@@ -10,6 +10,7 @@ import click
 from fsadmin import output
 from fsadmin.context import Admin, common_options, new_home_option
 from fsadmin.enrolment import check_issuer, codes_options, handouts, reach_of, reach_options
+from fskit.local_paths import LocalPath
 from fskit.text import count_text
 from fsproto.errors import UsageError
 
@@ -20,10 +21,10 @@ if TYPE_CHECKING:
 
 
 @click.command("add-users", short_help="Create accounts for all users in a CSV file.")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("file", type=LocalPath(dir_okay=False))
 @click.option(
     "--sheets",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=LocalPath(file_okay=False),
     metavar="DIR",
     help="Write a sheet to be printed for each person into this new folder.",
 )

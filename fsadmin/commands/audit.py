@@ -16,6 +16,7 @@ from fsadmin import output
 from fsadmin.context import Admin, common_options
 from fsd.audit.events import AuditEvent
 from fskit.json_times import with_utc_times
+from fskit.local_paths import LocalPath
 from fskit.text import count_text
 from fsproto.errors import IntegrityError, UsageError
 from fsproto.names import for_terminal
@@ -31,7 +32,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _EVENT = max(map(len, AuditEvent))
 """Width of the column with the event."""
 
-_new_file = click.Path(path_type=Path, dir_okay=False)
+_new_file = LocalPath(dir_okay=False)
 
 
 @click.group(

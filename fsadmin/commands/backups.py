@@ -16,6 +16,7 @@ from fsadmin.context import Admin, common_options
 from fsd.home.owner import give_to_owner_of
 from fsd.home.places import give_new_to_user
 from fsd.policies import LOCAL_BLOBS
+from fskit.local_paths import LocalPath
 from fskit.os_errors import file_error
 from fskit.text import binary_size_text, count_text
 from fsproto.errors import ExistsError, FsError, IntegrityError, UsageError
@@ -35,13 +36,13 @@ phrase_option = click.option(
     "--passphrase-file",
     "phrase_file",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Read the passphrase from the first line of FILE (mode 600).",
 )
 
 
 @click.command(short_help="Back up all data, sealed under a passphrase.")
-@click.argument("file")
+@click.argument("file", type=LocalPath(path_type=str))
 @click.option(
     "--keep",
     metavar="N",
@@ -117,7 +118,7 @@ def backup(admin: Admin, *, file: str, keep: int | None, phrase_file: Path | Non
 
 
 @click.command(short_help="Restore a backup, or test one.")
-@click.argument("file")
+@click.argument("file", type=LocalPath(path_type=str))
 @click.option("--test", is_flag=True, help="Only verify the backup; write nothing.")
 @phrase_option
 @common_options

@@ -9,6 +9,7 @@ import click
 
 from fsadmin import output
 from fsadmin.context import Admin, common_options
+from fskit.local_paths import LocalPath
 from fskit.os_errors import file_error
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("add-drop-key", short_help="Allow an SSH key to drop files for a user.")
 @click.argument("name")
-@click.argument("keyfile", type=click.Path(path_type=Path))
+@click.argument("keyfile", type=LocalPath())
 @click.option("--note", default="", metavar="TEXT", help="Name of the device, like 'scanner'.")
 @common_options
 @click.pass_obj

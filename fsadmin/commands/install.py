@@ -11,6 +11,7 @@ import click
 
 from fsadmin.context import Admin
 from fskit.console import debug_option
+from fskit.local_paths import LocalPath
 from fsproto.errors import NotFoundError, UsageError
 
 _STATE = Path("/var/lib")
@@ -31,7 +32,7 @@ _PROGRAMS = ("fsd", "fsadmin", "fsclient")
 @click.option("--user", default="fsd", show_default=True, help="The user that runs fsd.")
 @click.option(
     "--program",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     help="Path of the program that the unit runs.  [default: here]",
 )
 @debug_option

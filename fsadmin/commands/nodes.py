@@ -12,6 +12,7 @@ from fsadmin import output, passphrase
 from fsadmin.commands.backups import phrase_option
 from fsadmin.context import Admin, common_options
 from fsd.home.places import give_new_to_user
+from fskit.local_paths import LocalPath
 from fskit.os_errors import file_error
 from fskit.text import duration_text
 from fsproto.errors import ExistsError
@@ -94,7 +95,7 @@ def node() -> None:
 
 
 @node.command("export", short_help="Write what another node needs, sealed under a passphrase.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @phrase_option
 @common_options
 @click.pass_obj
@@ -127,7 +128,7 @@ def export(admin: Admin, *, file: Path, phrase_file: Path | None) -> None:
 
 
 @node.command("import", short_help="Make a data directory from an exported node.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=LocalPath())
 @phrase_option
 @common_options
 @click.pass_obj

@@ -8,13 +8,14 @@ import click
 
 from fsadmin.context import Admin, common_options
 from fsd.web_page import made_page, page_hash
+from fskit.local_paths import LocalPath
 from fskit.os_errors import file_error
 
 _NAME = "index.html"
 
 
 @click.command(short_help="Write the web page of public links, or its hash.")
-@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=LocalPath())
 @common_options
 @click.pass_obj
 def page(admin: Admin, *, folder: Path | None) -> None:

@@ -14,6 +14,7 @@ from fsclient.operations.doctor import accept as accept_shown
 from fsclient.operations.put_back import local_copy, put_back
 from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import GONE, LIST, MANIFEST, STATE, Sighting
+from fskit.local_paths import LocalPath
 from fskit.text import count_text, time_text
 from fsproto.errors import RollbackError
 from fsproto.names import for_terminal
@@ -27,7 +28,7 @@ from fsproto.names import for_terminal
 )
 @click.option(
     "--local",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False),
     metavar="FOLDER",
     help="The local copy of REMOTE; with --accept, put back what it has.",
 )

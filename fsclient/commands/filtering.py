@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import click
 
 from fsclient.transfer.filters import Filters, Limits, Patterns
+from fskit.local_paths import LocalPath
 from fskit.text import (
     ALLOWED_BYTES,
     ALLOWED_MOMENTS,
@@ -71,7 +71,7 @@ class LifetimeType(click.ParamType["int | None"]):
             self.fail(f"'{value}' is not {ALLOWED_SPANS}, or never.", param, ctx)
 
 
-_file = click.Path(path_type=Path)
+_file = LocalPath()
 PATTERNS = {
     "exclude": click.option(
         "--exclude", multiple=True, metavar="PATTERN",

@@ -17,6 +17,7 @@ from fsclient.trust.seen import SeenVersions
 from fsclient.trust.sightings import Sighting
 from fsclient.ui import binary_stdin, binary_stdout
 from fskit.files import new_file, write_private
+from fskit.local_paths import LocalPath
 from fsproto.errors import ExistsError, IntegrityError, UsageError, WrongPassphraseError
 from fsproto.keys.export import MAX_EXPORT, check_export, open_export, seal_export
 from fsproto.keys.key_file import seal_identity
@@ -39,7 +40,7 @@ _STANDARD = "-"
 
 
 @click.command(short_help="Write your keys to a file, for another machine.")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=LocalPath(path_type=str))
 @click.option("--force", is_flag=True, help="Replace the file if it exists.")
 @click.pass_obj
 def export(app: App, file: str, *, force: bool) -> None:
@@ -68,7 +69,7 @@ def export(app: App, file: str, *, force: bool) -> None:
 
 
 @click.command("import", short_help="Take over keys that were exported elsewhere.")
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE", type=LocalPath(path_type=str))
 @click.option("--no-passphrase", is_flag=True, help="Keep the identity without a passphrase.")
 @click.pass_obj
 @replacing

@@ -10,11 +10,12 @@ import click
 from fsclient.app import App
 from fsclient.gateway.gateway import running
 from fsclient.gateway.mount import mounted
+from fskit.local_paths import LocalPath
 from fsproto.link import Address
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("folder", metavar="DIR", type=LocalPath())
 @click.option("--read-only", is_flag=True, help="Refuse all changes.")
 @click.pass_obj
 def command(app: App, folder: Path, *, read_only: bool) -> None:

@@ -15,6 +15,7 @@ from fsproto.errors import FsError
     [
         (errno.ENOENT, 5),
         (errno.ENOTDIR, 5),
+        (errno.ELOOP, 5),
         (errno.EACCES, 6),
         (errno.EPERM, 6),
         (errno.EROFS, 6),
