@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import click
 
 from fsclient.app import App
 from fsclient.operations.rekey import Rekey
+from fsclient.requests.own import requests_of
 from fsclient.session.key_rotation import rotate as replace_keys
 from fsclient.session.session import Session
 from fsclient.sharing.rotation import RotationWithShares
 from fsclient.sharing.share import Sharing
 from fsclient.transfer.report.failures import Failures
+from fskit.text import count_text
+from fsproto.errors import RemoteProtocolError
 from fsproto.keys.identity import Identity
 
 
@@ -32,9 +36,10 @@ def rotate(app: App, *, now: bool) -> None:
 
     The command asks for a one-time password. Your other sessions end. People who share with you
     renew their shares with the next command that they give. Copy the new keys to your other
-    machines ('fsclient keys export' and 'import') and make a new backup.
+    machines ('fsclient keys export' and 'import') and make a new backup. Your request links end:
+    their URLs name the old keys. Your public links stay.
     """
-    keeper = app.keeper()
+    keeper, ended = app.keeper(), 0
     identity = keeper.identity(typed=True)
     resumes = now and app.profile.is_renewing(identity.bundle.fingerprint)
     if resumes:
@@ -44,6 +49,7 @@ def rotate(app: App, *, now: bool) -> None:
             resumes = now and app.profile.is_renewing(session.identity.bundle.fingerprint)
             identity = session.identity
             if not resumes:
+                ended = _open_request_links(session)
 
                 def prepare(session: Session, new: Identity) -> Callable[[str], None]:
                     return RotationWithShares(app.ui.warn, session, new).register
@@ -54,6 +60,11 @@ def rotate(app: App, *, now: bool) -> None:
         app.drop_session()
         keeper.take(identity)
         app.ui.say("You have new keys. Make a new backup of them: fsclient keys backup")
+        if ended:
+            app.ui.say(
+                f"{count_text(ended, 'request link')} ended, because the URL names the old keys: "
+                "make new ones with 'fsclient request'."
+            )
     renewed = 0
     with app.session(renews=False) as session:
         left = Sharing(session, app.ui).refresh()
@@ -70,6 +81,19 @@ def rotate(app: App, *, now: bool) -> None:
     if resumes:
         app.ui.say("Your keys themselves were not replaced this time; the command does that now.")
     shown = identity.bundle.fingerprint
-    data = {"user": identity.user, "fingerprint": shown, "renewed": renewed}
-    app.ui.result(data | {"left": [one.data for one in left]}, f"fingerprint {shown}")
+    data = {
+        "user": identity.user,
+        "fingerprint": shown,
+        "renewed": renewed,
+        "ended_request_links": ended,
+        "left": [one.data for one in left],
+    }
+    app.ui.result(data, f"fingerprint {shown}")
     failures.raise_if_any()
+
+
+def _open_request_links(session: Session) -> int:
+    """Return how many request links take files; 0 if the server does not list them as it must."""
+    with suppress(RemoteProtocolError):
+        return sum(one.why_closed is None for one in requests_of(session))
+    return 0

@@ -9,7 +9,6 @@ import click
 from fsclient.app import App
 from fsclient.commands.own_urls import show
 from fsclient.requests.own import KnownRequest, requests_of
-from fskit.clock import now_ms
 from fskit.text import count_text, size_text, time_text
 from fsproto.names import for_terminal
 
@@ -45,21 +44,8 @@ def _data(one: KnownRequest) -> dict[str, object]:
         "used_ms": request.used_ms,
         "password": request.password,
         "locked": request.locked,
-        "open": _ends(one) is None,
+        "open": one.why_closed is None,
     }
-
-
-def _ends(one: KnownRequest) -> str | None:
-    """Return why a request link takes no files; None if it does."""
-    if one.request.ended:
-        return "ENDED"
-    if one.request.expires_ms is not None and one.request.expires_ms <= now_ms():
-        return "EXPIRED"
-    if one.is_replaced:
-        return "ENDED by your new keys"
-    if one.request.locked:
-        return "LOCKED after wrong passwords"
-    return None
 
 
 def _lines(known: list[KnownRequest]) -> Iterator[str]:
@@ -69,7 +55,7 @@ def _lines(known: list[KnownRequest]) -> Iterator[str]:
         ends = "does not end" if until is None else f"until {time_text(until)}"
         of_files = f" of {asked.max_files}" if asked.max_files else ""
         of_size = f" of {size_text(asked.max_bytes)}" if asked.max_bytes else ""
-        parts = [_ends(one) or ends, f"{asked.files}{of_files} sent"]
+        parts = [one.why_closed or ends, f"{asked.files}{of_files} sent"]
         parts += [f"{size_text(asked.size)}{of_size}"] if asked.size or of_size else []
         parts += [f"{count_text(asked.waiting, 'file')} in the inbox"] if asked.waiting else []
         parts += ["password"] if asked.password else []

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fsclient.connection.parts import items_of
 from fsclient.links.own_list import checked_base, listed, short_id, with_id
 from fsclient.session.session import Session
+from fskit.clock import now_ms
 from fsproto.errors import (
     IntegrityError,
     NotFoundError,
@@ -65,6 +66,19 @@ class KnownRequest(Value, frozen=True):
     def id(self) -> str:
         """The short id."""
         return short_id(self.full_id)
+
+    @property
+    def why_closed(self) -> str | None:
+        """Why it takes no files, in a few words; None if it does."""
+        if self.request.ended:
+            return "ENDED"
+        if self.request.expires_ms is not None and self.request.expires_ms <= now_ms():
+            return "EXPIRED"
+        if self.is_replaced:
+            return "ENDED by your new keys"
+        if self.request.locked:
+            return "LOCKED after wrong passwords"
+        return None
 
 
 def make_request(session: Session, terms: RequestTerms) -> RequestUrl:

@@ -366,6 +366,7 @@ RESULTS: dict[str, Fields] = {
         "user": "the account",
         "fingerprint": "the fingerprint of the new keys",
         "renewed": "number of files and folders that took a new key with `--now`",
+        "ended_request_links": "number of request links that took files until then",
         **LEFT,
     },
     "keys republish": {

@@ -226,3 +226,18 @@ def test_names_that_no_file_can_have_are_left_out(client, uploader):
     assert [one["name"] for one in said["sent"]] == ["ok", "folder/good"]
     assert len(said["failed"]) == len(said["left_out"]) == 1
     assert set(request.inbox()) == {"ok", "folder/good"}
+
+
+def test_new_keys_end_the_request_links_and_say_how_many(newcomer):
+    person = newcomer().enrol()
+    person.quick("mkdir", "in").ok()
+    for _ in range(2):
+        person.quick("request", "in").ok()
+    ended = person.quick("--json", "request", "in").ok().json()["id"]
+    person.quick("unrequest", ended).ok()
+    rotated = person.quick("--otp", person.app.fresh(), "keys", "rotate").ok()
+    assert "2 request links ended" in rotated.err
+    assert [one for one in person.quick("--json", "requests").ok().json() if one["open"]] == []
+    person.quick("request", "in").ok()
+    again = person.quick("--json", "--otp", person.app.fresh(), "keys", "rotate").ok()
+    assert again.json()["ended_request_links"] == 1
