@@ -60,11 +60,11 @@ class Page:
         """All text that a person sees."""
         return str(self._driver.find_element("tag name", "body").text)
 
-    def wait_for(self, text: str) -> None:
+    def wait_for(self, text: str, within_s: float = PATIENCE_S) -> None:
         """Wait until a text is shown."""
-        self.wait_for_any(text)
+        self.wait_for_any(text, within_s=within_s)
 
-    def wait_for_any(self, *texts: str) -> None:
+    def wait_for_any(self, *texts: str, within_s: float = PATIENCE_S) -> None:
         """Wait until one of the texts is shown."""
         shown = ""
 
@@ -74,7 +74,7 @@ class Page:
             return any(text in shown for text in texts)
 
         try:
-            until(is_shown, f"one of {texts} is shown", PATIENCE_S)
+            until(is_shown, f"one of {texts} is shown", within_s)
         except AssertionError as error:
             raise AssertionError(shown) from error
 
@@ -88,6 +88,17 @@ class Page:
     def choose(self, *paths: Path) -> None:
         """Choose files to send."""
         self._driver.find_element("id", "files").send_keys("\n".join(map(str, paths)))
+
+    def choose_folder(self, path: Path) -> None:
+        """Choose a folder to send."""
+        self._driver.find_element("id", "folder").send_keys(str(path))
+
+    def drop(self, *paths: Path) -> None:
+        """Drag files and folders from elsewhere onto the page, and let them go there."""
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            event = {"type": kind, "x": 200, "y": 200, "data": data}
+            self._driver.execute_cdp_cmd("Input.dispatchDragEvent", event)
 
     def fill(self, name: str, text: str) -> None:
         """Fill in one of several fields."""

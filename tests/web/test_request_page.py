@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import pytest
 from msgspec.structs import replace
 
 from fsproto import labels
@@ -17,36 +13,10 @@ from fsproto.requests.upload import UploadState
 from fsproto.signed import payload_hash
 from tests.support.browser import Page
 from tests.support.fixed_keys import person, stretch
-from tests.support.request_server import Behaviour, RequestServer
-
-if TYPE_CHECKING:
-    from selenium.webdriver.chrome.webdriver import WebDriver
+from tests.support.request_server import Behaviour
 
 LARGE = stretch("large", 5 * SEGMENT_SIZE)
 DAMAGED = "What the server sent does not belong to this link."
-
-
-@pytest.fixture
-def page(chromium: WebDriver, tmp_path: Path) -> Page:
-    return Page(chromium, tmp_path / "downloads")
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., RequestServer]]:
-    running: list[tuple[RequestServer, threading.Thread]] = []
-
-    def start(note: str = "", password: str | None = None) -> RequestServer:
-        server = RequestServer(note, password)
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        running.append((server, thread))
-        return server
-
-    yield start
-    for server, thread in running:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def files(folder: Path, contents: dict[str, bytes]) -> list[Path]:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from fsproto.limits import SEGMENT_SIZE
 from tests.attacks.test_hostile_links import LARGE, Lie, Made, Server
 from tests.support.browser import Page
-
-if TYPE_CHECKING:
-    from selenium.webdriver.chrome.webdriver import WebDriver
 
 REFUSED = "The server is busy."
 COMPLETE = "is complete. Every part was checked."
@@ -34,11 +29,6 @@ for await (const handle of (await navigator.storage.getDirectory()).values()) {
 }
 return sizes;
 """
-
-
-@pytest.fixture
-def page(chromium: WebDriver, tmp_path: Path) -> Page:
-    return Page(chromium, tmp_path / "downloads")
 
 
 @pytest.fixture

@@ -121,7 +121,7 @@ export class NewDrop {
    */
   constructor(request, drawn, sealer, noteKey) {
     this._request = request;
-    this._drawn = drawn;
+    this.drawn = drawn;
     this._noteKey = noteKey;
     this.sealer = sealer;
   }
@@ -137,18 +137,18 @@ export class NewDrop {
   }
 
   get id() {
-    return this._drawn.drop;
+    return this.drawn.drop;
   }
 
   get salt() {
-    return this._drawn.salt;
+    return this.drawn.salt;
   }
 
   /** @returns {Promise<Bytes>} the secret of the drop, sealed to the owner */
   wrapped() {
     const { keys, owner, to } = this._request;
     const info = concat(encode("fs/2 wrap requested drop to person"), keys.id, this.id, encode(owner));
-    return to.seal(this._drawn.secret, keys.bundle, info);
+    return to.seal(this.drawn.secret, keys.bundle, info);
   }
 
   /**

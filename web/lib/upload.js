@@ -26,6 +26,19 @@ const FORGET_MS = 3000;
  * @property {(start: number, end: number) => Promise<Bytes>} read
  */
 
+/**
+ * @typedef {{drop: Bytes, secret: Bytes, salt: Bytes}} Drawn the random values of a drop: 16, 32 and 32 bytes
+ */
+
+/**
+ * @typedef {object} Journal what is stored of an upload, for another attempt with the same file
+ * @property {() => Promise<{drawn: Drawn, leaves: Bytes[]} | null>} read
+ * @property {(drawn: Drawn) => Promise<void>} start
+ * @property {(leaves: Bytes[]) => Promise<void>} append must end when the leaves are on the disk
+ * @property {() => Promise<void>} close
+ * @property {() => Promise<void>} remove
+ */
+
 /** One request link at its server. */
 export class RequestApi {
   /**
@@ -107,12 +120,15 @@ export class Upload {
    * @param {OpenedRequest} request
    * @param {Source} source
    * @param {string} sender how the person signs; may be empty
+   * @param {Journal | null} [journal] of an earlier attempt, or for a later one
    */
-  constructor(api, request, source, sender) {
+  constructor(api, request, source, sender, journal = null) {
     this._api = api;
     this._request = request;
     this._source = source;
     this._sender = sender;
+    this._journal = journal;
+    this._stored = 0; // leaves in the journal
     this._count = segmentCount(source.size);
     /** @type {NewDrop | null} */
     this._drop = null;
@@ -129,14 +145,15 @@ export class Upload {
    * @returns {Promise<Bytes>} the receipt: the root of the sealed content
    */
   async run(signal, progress) {
-    this._drop = await NewDrop.create(this._request);
     const tries = new Tries(signal);
     let isTicketGood = false;
     try {
+      this._drop = (await this._resumed(signal)) ?? (await this._started());
+      const wasSent = this._leaves.length === this._count; // perhaps also its end
       for (;;) {
         try {
           const state = await this._api.start(this._drop, sealedSize(this._source.size), signal);
-          if (state.finished && this._last === null) throw unreadable("The server has a file that was not sent.");
+          if (state.finished && this._last === null && !wasSent) throw unreadable("The server has a file that was not sent.");
           if (!state.finished) {
             await this._send(this._checked(state.segments), signal, (done) => {
               tries.reset();
@@ -144,15 +161,55 @@ export class Upload {
               progress(done);
             });
           }
-          return (await this._end()).root;
+          const { root } = await this._end();
+          await this._journal?.remove();
+          return root;
         } catch (error) {
           if (isTicketGood && error instanceof ServerError && error.reason === "closed") isTicketGood = false; // it got old
           else await tries.failed(error);
         }
       }
     } catch (error) {
-      await this._api.forget(this._drop);
+      const isLost = error instanceof ServerError && ["lost", "busy"].includes(error.reason) && !signal.aborted;
+      if (isLost && this._journal) {
+        await this._journal.close();
+      } else {
+        if (this._drop) await this._api.forget(this._drop);
+        await this._journal?.remove();
+      }
       throw error;
+    }
+  }
+
+  /** @returns {Promise<NewDrop>} */
+  async _started() {
+    const drop = await NewDrop.create(this._request);
+    await this._journal?.start(drop.drawn);
+    return drop;
+  }
+
+  /**
+   * Continue an earlier attempt, if the file is unchanged: all segments that may have been sent are sealed again first,
+   * because another plaintext must not be sealed under the same key and nonce.
+   * @param {AbortSignal} signal
+   * @returns {Promise<NewDrop | null>}
+   */
+  async _resumed(signal) {
+    const before = await this._journal?.read();
+    if (!before || before.leaves.length > this._count) return null;
+    this._drop = await NewDrop.create(this._request, before.drawn);
+    this._leaves = before.leaves;
+    try {
+      for (let at = 0; at < before.leaves.length;) {
+        signal.throwIfAborted();
+        at += (await this._sealed(at, before.leaves.length)).length;
+      }
+      this._stored = before.leaves.length;
+      return this._drop;
+    } catch (error) {
+      if (!(error instanceof SourceError)) throw error;
+      this._leaves = [];
+      return null;
     }
   }
 
@@ -172,6 +229,7 @@ export class Upload {
       const next = from + segments.length;
       ready = next < this._count ? this._sealed(next) : null; // while the network is busy
       ready?.catch(() => undefined);
+      if (this._journal && next > this._stored) await this._store(next);
       const started = performance.now();
       const state = await api.put(drop, from, concat(...segments), signal);
       if (state.segments !== next) throw unreadable("The server has another number of segments than were sent.");
@@ -185,6 +243,20 @@ export class Upload {
     if (!finished) throw unreadable("The server does not confirm that the file is complete.");
   }
 
+  /**
+   * Store the leaves of segments before they are sent. A journal without one of them must not be used again.
+   * @param {number} next
+   */
+  async _store(next) {
+    try {
+      await this._journal?.append(this._leaves.slice(this._stored, next));
+      this._stored = next;
+    } catch {
+      await this._journal?.remove();
+      this._journal = null;
+    }
+  }
+
   /** @param {number} segments which the server says that it has */
   _checked(segments) {
     if (segments > this._leaves.length) throw unreadable("The server has more segments than were sent.");
@@ -194,14 +266,15 @@ export class Upload {
   /**
    * Seal some segments. A segment that is sealed again must be the same: its key and its nonce are.
    * @param {number} from
+   * @param {number} [end] the first one that is not sealed
    */
-  async _sealed(from) {
+  async _sealed(from, end = this._count) {
     const { sealer, salt } = /** @type {NewDrop} */ (this._drop);
-    const numbers = Array.from({ length: Math.min(this._most, this._count - from) }, (_, i) => from + i);
+    const numbers = Array.from({ length: Math.min(this._most, end - from) }, (_, i) => from + i);
     return Promise.all(numbers.map(async (number) => {
-      const end = Math.min(plainStart(number + 1), this._source.size);
-      const plaintext = await this._source.read(plainStart(number), end);
-      if (plaintext.length !== end - plainStart(number)) throw new SourceError("The file became shorter.");
+      const stop = Math.min(plainStart(number + 1), this._source.size);
+      const plaintext = await this._source.read(plainStart(number), stop);
+      if (plaintext.length !== stop - plainStart(number)) throw new SourceError("The file became shorter.");
       const segment = await sealer.seal(number, plaintext, number === this._count - 1);
       const leaf = await integrity.leaf(salt, number, segment);
       this._leaves[number] ??= leaf;

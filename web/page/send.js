@@ -6,14 +6,25 @@ import { dropName, MAX_SENDER } from "../lib/request.js";
 import { ServerError, SourceError } from "../lib/errors.js";
 import { Upload } from "../lib/upload.js";
 import { byId, complain, element, errorText, noteOf, progress, say, SENDING, show } from "./dom.js";
+import { UploadJournal } from "./journal.js";
 import { sizeText, TEXT } from "./strings.js";
 
 /** @import { OpenedRequest } from "../lib/request.js" */
 /** @import { RequestApi, Source } from "../lib/upload.js" */
 
+const WORTH_KEEPING = 8 << 20; // bytes of a file whose upload can go on after the page was closed
+const MOST_CHOSEN = 5000;
+
+/**
+ * @typedef {object} Named
+ * @property {File} file
+ * @property {string} path its name, with the folders that were chosen before it
+ */
+
 /**
  * @typedef {object} Chosen
  * @property {File} file
+ * @property {string} path
  * @property {HTMLElement} row
  * @property {HTMLElement} state shown in the row
  * @property {boolean} isSent
@@ -28,11 +39,14 @@ export function showRequest(api, request) {
   byId("promise").textContent = TEXT.promiseSend;
   const sender = element("input", { id: "sender", type: "text", autocomplete: "name", maxLength: MAX_SENDER });
   const files = element("input", { id: "files", type: "file", multiple: true });
+  const folder = element("input", { id: "folder", type: "file", multiple: true, webkitdirectory: true });
+  const hasFolders = "webkitdirectory" in HTMLInputElement.prototype;
+  const folderParts = hasFolders ? [element("label", { htmlFor: "folder" }, TEXT.chooseFolder), folder] : [];
   const list = element("ul", { id: "chosen", ariaLabel: TEXT.filesLabel, hidden: true });
   const button = element("button", { id: "send", type: "submit" }, TEXT.send);
   const form = element("form", {},
     element("label", { htmlFor: "sender" }, TEXT.sender), sender, element("label", { htmlFor: "files" }, TEXT.choose), files,
-    element("p", { id: "drop" }, TEXT.dropHere), list, button, element("div", { id: "progress", hidden: true }));
+    ...folderParts, element("p", { id: "drop" }, TEXT.dropHere), list, button, element("div", { id: "progress", hidden: true }));
   /** @type {HTMLElement[]} */
   const parts = [element("h1", { id: "name" }, TEXT.sendTo(forScreen(request.owner)))];
   const limits = limitsOf(request);
@@ -43,16 +57,19 @@ export function showRequest(api, request) {
 
   /** @type {Chosen[]} */
   const chosen = [];
-  /** @param {Iterable<File>} added */
+  /** @param {Named[]} added */
   const add = (added) => {
     complain("");
-    for (const file of added) chosen.push(rowOf(file, list, (one) => chosen.splice(chosen.indexOf(one), 1)));
+    if (chosen.length + added.length > MOST_CHOSEN) return complain(TEXT.tooMany(MOST_CHOSEN));
+    for (const one of added) chosen.push(rowOf(one, list, (removed) => chosen.splice(chosen.indexOf(removed), 1)));
     list.hidden = chosen.length === 0;
   };
-  files.addEventListener("change", () => {
-    add(files.files ?? []);
-    files.value = ""; // so that the same file can be chosen again
-  });
+  for (const input of [files, folder]) {
+    input.addEventListener("change", () => {
+      add([...(input.files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+      input.value = ""; // so that the same file can be chosen again
+    });
+  }
   takeDropped(add);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -75,18 +92,18 @@ function limitsOf({ maxFiles, maxBytes, expiresMs }) {
 }
 
 /**
- * @param {File} file
+ * @param {Named} named
  * @param {HTMLElement} list
  * @param {(chosen: Chosen) => void} removed
  * @returns {Chosen}
  */
-function rowOf(file, list, removed) {
+function rowOf({ file, path }, list, removed) {
   const state = element("small", {}, TEXT.waiting);
-  const name = forScreen(file.name);
+  const name = forScreen(path);
   const remove = element("button", { type: "button", ariaLabel: TEXT.removeFile(name) }, TEXT.remove);
   const row = element("li", {},
     element("span", { dir: "auto" }, name), element("small", {}, sizeText(file.size)), state, remove);
-  const chosen = { file, row, state, isSent: false };
+  const chosen = { file, path, row, state, isSent: false };
   remove.addEventListener("click", () => {
     row.remove();
     list.hidden = list.childElementCount === 0;
@@ -96,18 +113,47 @@ function rowOf(file, list, removed) {
   return chosen;
 }
 
-/** @param {(files: Iterable<File>) => void} add */
+/** @param {(files: Named[]) => void} add */
 function takeDropped(add) {
   document.addEventListener("dragover", (event) => event.preventDefault());
-  document.addEventListener("drop", (event) => {
+  document.addEventListener("drop", async (event) => {
     event.preventDefault();
-    const items = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === "file");
-    const isFolder = items.map((item) => item.webkitGetAsEntry?.()?.isDirectory === true);
-    const files = [...(event.dataTransfer?.files ?? [])].filter((_, i) => !isFolder[i]);
     if (document.querySelector("#send:disabled")) return;
-    add(files);
-    if (isFolder.includes(true)) complain(TEXT.noFolders);
+    const items = [...(event.dataTransfer?.items ?? [])].filter((item) => item.kind === "file");
+    // Both must be asked for at once: after the event, the items are gone.
+    const dropped = items.map((item) => ({ entry: item.webkitGetAsEntry?.(), file: item.getAsFile() }));
+    try {
+      const found = [];
+      for (const { entry, file } of dropped) {
+        if (entry?.isDirectory) found.push(...(await filesIn(/** @type {FileSystemDirectoryEntry} */ (entry), "")));
+        else if (file) found.push({ file, path: file.name });
+      }
+      add(found);
+    } catch {
+      complain(TEXT.unreadableFolder);
+    }
   });
+}
+
+/**
+ * @param {FileSystemDirectoryEntry} folder
+ * @param {string} before the path of the folder that has it, with a `/`
+ * @returns {Promise<Named[]>} the files in a folder and below it
+ */
+async function filesIn(folder, before) {
+  const path = `${before}${folder.name}/`;
+  const reader = folder.createReader();
+  /** @type {Named[]} */
+  const found = [];
+  for (;;) {
+    const entries = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (entries.length === 0) return found; // a browser gives a hundred at a time
+    for (const entry of entries) {
+      if (entry.isDirectory) found.push(...(await filesIn(entry, path)));
+      else found.push({ file: await new Promise((resolve, reject) => entry.file(resolve, reject)), path: `${path}${entry.name}` });
+      if (found.length > MOST_CHOSEN) return found;
+    }
+  }
 }
 
 /**
@@ -126,13 +172,13 @@ async function send(api, request, chosen, sender) {
       const receipt = await sendOne(api, request, one, sender, stop);
       one.isSent = true;
       one.row.querySelector("button")?.remove();
-      one.state.textContent = TEXT.sent(forScreen(one.file.name));
+      one.state.textContent = TEXT.sent(forScreen(one.path));
       one.row.append(element("small", { className: "receipt" }, `${TEXT.receipt}: `, element("code", {}, toHex(receipt))));
     } catch (error) {
       const text = stop.signal.aborted ? TEXT.uploadStopped
         : errorText(error, SENDING);
       one.state.textContent = text;
-      faults.push(`${forScreen(one.file.name)}: ${text}`);
+      faults.push(`${forScreen(one.path)}: ${text}`);
       if (stop.signal.aborted || isForAll(error)) break;
     }
   }
@@ -149,13 +195,14 @@ async function send(api, request, chosen, sender) {
  * @param {string} sender
  * @param {AbortController} stop
  */
-async function sendOne(api, request, { file, state }, sender, stop) {
-  const source = sourceOf(file);
+async function sendOne(api, request, { file, path, state }, sender, stop) {
+  const source = sourceOf(file, path);
   state.textContent = TEXT.sending;
   say(TEXT.startingUpload);
-  const shown = progress(file.size, () => stop.abort(), forScreen(file.name));
+  const shown = progress(file.size, () => stop.abort(), forScreen(path));
   let before = 0;
-  return new Upload(api, request, source, sender).run(stop.signal, (done) => {
+  const journal = file.size < WORTH_KEEPING ? null : await UploadJournal.open(request, source);
+  return new Upload(api, request, source, sender, journal).run(stop.signal, (done) => {
     shown(done - before);
     before = done;
   });
@@ -163,11 +210,12 @@ async function sendOne(api, request, { file, state }, sender, stop) {
 
 /**
  * @param {File} file
+ * @param {string} path
  * @returns {Source}
  */
-function sourceOf(file) {
+function sourceOf(file, path) {
   return {
-    name: dropName(file.name), size: file.size, mtimeNs: BigInt(file.lastModified) * 1_000_000n,
+    name: dropName(path), size: file.size, mtimeNs: BigInt(file.lastModified) * 1_000_000n,
     read: async (start, end) => {
       try {
         return new Uint8Array(await file.slice(start, end).arrayBuffer());

@@ -65,8 +65,11 @@ export const TEXT = {
   until: (time) => `until ${time}`,
   sender: "Your name (the owner sees it; may be empty)",
   choose: "Files",
-  dropHere: "You can also drop files here.",
-  noFolders: "Folders cannot be sent. Put the folder into an archive, or choose the files in it.",
+  chooseFolder: "Or a folder",
+  dropHere: "You can also drop files and folders here.",
+  unreadableFolder: "The folder could not be read. It may have been moved or removed.",
+  /** @param {number} most */
+  tooMany: (most) => `This page sends at most ${most} files at a time. Put the folder into an archive.`,
   send: "Send",
   chooseFirst: "Choose files first.",
   remove: "Remove",
