@@ -59,7 +59,8 @@ def _keys_cost_little(pooled_rsa_keys: None, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.startswith("FS")]:
+    ours = [name for name in os.environ if name.startswith("FS") and "TEST" not in name]
+    for name in ours:
         monkeypatch.delenv(name)
 
 

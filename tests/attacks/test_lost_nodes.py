@@ -71,12 +71,11 @@ def test_a_client_continues_at_another_node_when_its_own_is_lost(
 def test_a_put_of_500_mb_continues_at_another_node_when_its_own_is_lost(
     request: pytest.FixtureRequest, tmp_path: Path, postgres: Cluster, store: str, how: Loss
 ) -> None:
-    options = []
+    url, policy = postgres.new_database(), None
     if store == "bucket":
-        options = request.getfixturevalue("bucket").options(os.urandom(6).hex())
-    url = postgres.new_database()
+        policy = request.getfixturevalue("bucket").policy(os.urandom(6).hex())
     with (
-        balanced(tmp_path, on_database(tmp_path, url, *options)) as nodes,
+        balanced(tmp_path, on_database(tmp_path, url, policy)) as nodes,
         closing(Database(url)) as database,
     ):
         (alice,) = added(nodes.nodes[0].server, nodes.address, tmp_path, "alice")

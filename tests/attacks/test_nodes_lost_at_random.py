@@ -20,14 +20,13 @@ from sqlalchemy import func, select
 from fsd.blobs.base import BlobStore
 from fsd.blobs.janitor import STAGED_S, Janitor
 from fsd.blobs.local import LocalBlobs
-from fsd.policies import BlobPolicy
 from fsd.store.engine import Database
 from fsd.store.models import Blob
 from fsd.store.upload_models import DoomedPlace, Part, Upload
 from tests.support.client_processes import Client, finish
 from tests.support.clusters import BalancedNodes, Loss, Node, added, balanced, on_database
 from tests.support.fixed_keys import stretch
-from tests.support.object_store import ObjectStore, opened
+from tests.support.object_store import opened
 from tests.support.postgres import Cluster
 from tests.support.servers import Clock
 
@@ -153,13 +152,13 @@ def nothing_is_left(database: Database, store: BlobStore) -> None:
 def test_no_acknowledged_file_is_lost_with_nodes(
     request: pytest.FixtureRequest, tmp_path: Path, postgres: Cluster, kind: str
 ) -> None:
-    url, options, prefix = postgres.new_database(), [], os.urandom(6).hex()
+    url, policy = postgres.new_database(), None
     if kind == "bucket":
-        options = request.getfixturevalue("bucket").options(prefix)
+        policy = request.getfixturevalue("bucket").policy(os.urandom(6).hex())
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     chance = random.Random(seed)
-    with balanced(tmp_path, on_database(tmp_path, url, *options), NODES) as cluster:
+    with balanced(tmp_path, on_database(tmp_path, url, policy), NODES) as cluster:
         first = cluster.nodes[0]
         people = added(
             first.server, cluster.address, tmp_path, *(f"writer{n}" for n in range(WRITERS))
@@ -170,18 +169,15 @@ def test_no_acknowledged_file_is_lost_with_nodes(
         with writing(writers):
             counts = lose_at_random(cluster.nodes, chance, time.monotonic() + LASTS_S)
         print(counts, [one.commands for one in writers])
+        for one in writers:
+            print("\n".join(one.failures))
         assert [one.failures for one in writers] == [[] for _ in writers]
         all_is_right(cluster, writers, tmp_path)
     local = LocalBlobs(tmp_path / "fsd" / "blobs")
-    store = local if kind == "folder" else opened(bucket_policy(request, prefix), tmp_path)
+    store = local if policy is None else opened(policy, tmp_path)
     with closing(Database(url)) as database:
         nothing_is_left(database, store)
     assert not list(local.staging.iterdir())
-
-
-def bucket_policy(request: pytest.FixtureRequest, prefix: str) -> BlobPolicy:
-    bucket: ObjectStore = request.getfixturevalue("bucket")
-    return bucket.policy(prefix)
 
 
 def all_is_right(cluster: BalancedNodes, writers: list[Writer], folder: Path) -> None:

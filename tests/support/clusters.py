@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fsd.policies import BlobPolicy
 from fsproto.link import Address
 from tests.support import haproxy
 from tests.support.cables import Cable
@@ -109,13 +110,17 @@ def balanced(folder: Path, start: Start, count: int = 2) -> Iterator[BalancedNod
             assert "Traceback" not in node.server.log
 
 
-def on_database(folder: Path, url: str, *options: str) -> Start:
-    """Return what starts nodes on a PostgreSQL database, all with the folder of the first one."""
+def on_database(folder: Path, url: str, store: BlobPolicy | None = None) -> Start:
+    """Return what starts nodes on a PostgreSQL database and a store; None: a folder of them all."""
     home = folder / "fsd"
+    home.mkdir(mode=0o700)
+    if store is not None:
+        lines = [f'store = "{store.store}"', f'endpoint = "{store.endpoint}"']
+        (home / "fsd.toml").write_text("\n".join(["[blobs]", *lines, f'region = "{store.region}"']))
 
     def start(number: int, more: list[str]) -> RunningServer:
         own = second_home(home, f"node{number}") if number else home
-        return RunningServer.start(own, *options, *more, database=url)
+        return RunningServer.start(own, *more, database=url)
 
     return start
 

@@ -248,6 +248,11 @@ class Authenticator:
         self.clock: Clock | None = None
         """The server's clock, if the test can move it; None: `fresh` waits."""
 
+    @property
+    def is_too_late(self) -> bool:
+        """Return whether the last code that was shown may have become too old by now."""
+        return int(self._now() // self._totp.interval) > self._last + 1
+
     def skip(self, other: Authenticator) -> None:
         """Skip the codes that another app of the same person has used."""
         self._last = max(self._last, other._last)
