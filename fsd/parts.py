@@ -235,8 +235,15 @@ class Parts:
         )
         return dispatcher if self.watch is None else self.watch.beside(dispatcher)
 
-    def start_pushes(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Wake watches at once when this node, or another one on PostgreSQL, has changed a tree."""
+    def start_pushes(self, loop: asyncio.AbstractEventLoop, new_keys: asyncio.Event) -> None:
+        """Wake watches at once when this node, or another one on PostgreSQL, has changed a tree.
+
+        `new_keys` is set when another node on PostgreSQL has changed a key of the server.
+        """
+
+        def heard_of_keys() -> None:
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(new_keys.set)
 
         def heard(payers: Collection[int] | None) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended already
@@ -248,7 +255,7 @@ class Parts:
                 self.pushes.send(payers)
 
         if self._database.url.get_backend_name() != "sqlite":
-            self.pushes = Pushes(self._database, heard)
+            self.pushes = Pushes(self._database, heard, heard_of_keys)
             self.pushes.start()
         self._database.on_change = changed
 

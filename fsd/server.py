@@ -40,7 +40,8 @@ log = logging.getLogger(__name__)
 
 TIDY_EVERY_S = 600.0
 KEYS_EVERY_S = 2.0
-"""So often a node looks whether another one has changed the keys of the server."""
+"""So often a node looks whether another one has changed the keys of the server; on PostgreSQL, a
+notice also makes it look at once."""
 _COLLECT_AFTER = 10_000
 """New objects before Python's garbage collector looks for reference cycles."""
 
@@ -150,6 +151,7 @@ class _Server:
         self._database = database
         self._again = again
         self._stop = asyncio.Event()
+        self._new_keys = asyncio.Event()
         self._parts = Parts(settings, database, self._share)
         self._janitor = self._parts.janitor() if self._share.number == 0 else None
         self._tidying: asyncio.Task[None] | None = None
@@ -166,7 +168,7 @@ class _Server:
         sockets = Sockets.bound(settings) if self._place is None else self._place.sockets
         as_node = await self._joined(sockets.native)
         await self._open(sockets)
-        parts.start_pushes(asyncio.get_running_loop())
+        parts.start_pushes(asyncio.get_running_loop(), self._new_keys)
         if parts.hooks is not None:
             await asyncio.to_thread(parts.hooks.start)
         if self._janitor is not None:
@@ -249,7 +251,11 @@ class _Server:
                 log.error("stopping: %s", error.sentence)  # noqa: TRY400 - the sentence is enough
                 loop.call_soon_threadsafe(self._stop.set)
 
-        await _now_and_then(take_keys, KEYS_EVERY_S)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._new_keys.wait(), KEYS_EVERY_S)
+            self._new_keys.clear()
+            await _attempt(take_keys)
 
     async def _open(self, sockets: Sockets) -> None:
         """Accept on all sockets; the ones for monitoring last."""

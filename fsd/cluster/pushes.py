@@ -1,8 +1,9 @@
-"""Notices between the nodes of one PostgreSQL database: whose trees have changed.
+"""Notices between the nodes of one PostgreSQL database: whose trees have changed, and new keys.
 
-A notice is sent after the commit, on a connection of its own: PostgreSQL makes commits that notify
-wait for each other. It may be lost with its node or connection, so nothing depends on it; watches
-also look regularly (`fsd.net.watching`).
+A notice of a tree is sent after the commit, on a connection of its own: PostgreSQL makes commits
+that notify wait for each other. The transaction that stores a key sends the notice of it. A notice
+may be lost with its node or connection, so nothing depends on it: watches also look regularly
+(`fsd.net.watching`), and so do nodes for keys (`fsd.server`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
+from fsd.store.repos.cluster import CHANNEL, NEW_KEYS
 from fsproto.errors import FsError
 
 if TYPE_CHECKING:
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_CHANNEL = "fs_changes"
 _ALL = "*"
 _LONGEST = 4000
 """Bytes of a notice; PostgreSQL allows 7,999."""
@@ -36,10 +37,13 @@ Heard = Callable[[Collection[int] | None], None]
 class Pushes:
     """The notices that one node sends and hears."""
 
-    def __init__(self, database: Database, heard: Heard) -> None:
-        """Take the database, and what is called with each notice, in another thread."""
+    def __init__(
+        self, database: Database, heard: Heard, new_keys: Callable[[], None] = lambda: None
+    ) -> None:
+        """Take the database, and what is called with notices of trees and of keys, in a thread."""
         self._database = database
         self._heard = heard
+        self._new_keys = new_keys
         self._lock = threading.Lock()
         self._unsent: set[int] = set()
         self._closed = threading.Event()
@@ -87,8 +91,9 @@ class Pushes:
         connection.autocommit = True
         connection.add_notify_handler(lambda notice: self._hear(notice.payload))
         connection.execute("SET synchronous_commit = off")
-        connection.execute(f"LISTEN {_CHANNEL}")
+        connection.execute(f"LISTEN {CHANNEL}")
         self._heard(None)  # earlier notices were missed
+        self._new_keys()
         while not self._closed.is_set():
             select.select([connection.fileno(), self._wake_read], [], [])
             with contextlib.suppress(BlockingIOError):
@@ -106,13 +111,16 @@ class Pushes:
         text = ",".join(map(str, sorted(payers)))
         text = text if len(text) <= _LONGEST else _ALL
         try:
-            connection.execute("SELECT pg_notify(%s, %s)", [_CHANNEL, text])
+            connection.execute("SELECT pg_notify(%s, %s)", [CHANNEL, text])
         except BaseException:
             with self._lock:
                 self._unsent |= payers  # for the next connection
             raise
 
     def _hear(self, payload: str) -> None:
+        if payload == NEW_KEYS:
+            self._new_keys()
+            return
         if payload == _ALL:
             self._heard(None)
             return

@@ -14,6 +14,10 @@ from fsd.store.upload_models import Upload
 
 DEAD_S = 60.0
 """After this time without a heartbeat, a node has ended or is frozen."""
+CHANNEL = "fs_changes"
+"""The channel of PostgreSQL on which nodes notify each other."""
+NEW_KEYS = "keys"
+"""The notice that a key of the server has changed."""
 _AS_IS = {"synchronize_session": False}
 
 
@@ -92,9 +96,11 @@ def keys_version(db: Db) -> int:
 
 
 def put_key(db: Db, name: str, sealed: bytes) -> None:
-    """Store a key of the server as the newest one."""
+    """Store a key of the server as the newest one; on PostgreSQL, nodes are notified of it."""
     db.merge(ServerKey(name=name, sealed=sealed, version=keys_version(db) + 1))
     db.flush()
+    if db.get_bind().dialect.name == "postgresql":
+        db.execute(select(func.pg_notify(CHANNEL, NEW_KEYS)))
 
 
 def remove_key(db: Db, name: str) -> None:

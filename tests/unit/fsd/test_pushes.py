@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TypeAlias
@@ -16,7 +17,10 @@ from fsd.cluster.pushes import Pushes
 from fsd.net import watching
 from fsd.net.watching import Watching
 from fsd.services.files.changes import Look
+from fsd.store.cluster_models import ServerKey
 from fsd.store.engine import Database, note_change
+from fsd.store.models import table
+from fsd.store.repos import cluster as rows
 from fsd.store.repos.quotas import Change
 from fsd.workers import started_pool
 from tests.support.postgres import Cluster
@@ -73,6 +77,22 @@ def test_a_lost_connection_is_made_again_and_counts_as_a_change_of_anything(
         assert second.get(timeout=WITHIN_S) is None
         first.send([5])  # kept until its own connection is back
         assert next_with(second, 5) == [5]
+
+
+def test_a_new_key_is_noticed_by_every_node_once_it_is_committed(postgres: Cluster) -> None:
+    url, heard = postgres.new_database(), threading.Semaphore(0)
+    with closing(Database(url)) as database:
+        table(ServerKey).create(database.engine)
+        pushes = Pushes(database, lambda _: None, heard.release)
+        pushes.start()
+        try:
+            assert heard.acquire(timeout=WITHIN_S), "it is connected"
+            with database.write() as db:
+                rows.put_key(db, "host.key", b"sealed")
+                assert not heard.acquire(timeout=0.2)
+            assert heard.acquire(timeout=WITHIN_S)
+        finally:
+            pushes.close()
 
 
 def test_what_a_transaction_notes_is_reported_only_after_its_commit(database: Database) -> None:
