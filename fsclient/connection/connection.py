@@ -49,6 +49,13 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 
 
+class EndedAtOnceError(NotFsdError):
+    """The server ended the connection before it proved to be an fsd.
+
+    A balancer does so with the connections to a node that is down.
+    """
+
+
 class ServerConnection:
     """One connection; requests are numbered, and answered in the order they were sent."""
 
@@ -358,7 +365,7 @@ class ServerConnection:
     def _ended_at_once(self) -> Unreachable:
         if self._proxy is not None:
             return self._proxy.failed()
-        return NotFsdError(
+        return EndedAtOnceError(
             f"The server at {self._where} ended the connection at once.",
             hint="It may not be an fsd, or it may be overloaded; check host and port.",
         )

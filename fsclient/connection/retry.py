@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from msgspec.structs import replace
@@ -17,6 +18,9 @@ T = TypeVar("T")
 
 WORTH_KEEPING = 4 << 20
 """Bytes; of smaller files nothing is kept, as it takes no longer to send them again."""
+
+
+_TRIES_AGAIN = 3
 
 
 class Timeouts(Value, frozen=True):
@@ -67,6 +71,20 @@ class Backoff:
         pause_s = self._next_s * random.uniform(0.5, 1.0)  # noqa: S311
         self._next_s = min(2 * self._next_s, self._longest_s)
         return pause_s
+
+
+def try_again(work: Callable[[], T], loss: type[Unreachable], patience: Timeouts) -> T:
+    """Run work at the start of a command, and a few more times after a loss of its connection.
+
+    So a command starts although a balancer has just ended the connections to a node that is down.
+    `work` is safe to repeat.
+    """
+    pauses = Backoff(patience.first_pause_s, patience.longest_pause_s)
+    for _ in range(_TRIES_AGAIN if patience.give_up_s else 0):
+        with suppress(loss):
+            return work()
+        time.sleep(pauses.next_s())
+    return work()
 
 
 class NoRetry:

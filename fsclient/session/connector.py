@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fsclient.connection.connection import ServerConnection
-from fsclient.connection.retry import Timeouts
+from fsclient.connection.connection import EndedAtOnceError, ServerConnection
+from fsclient.connection.retry import Timeouts, try_again
 from fsclient.profile import Profile
 from fsclient.profile_warnings import take_warnings
 from fsclient.session.host_key import connected
@@ -51,12 +51,17 @@ class Connector:
         """Connect; trust a new host key if the old one has signed a statement for it.
 
         `after`: see `ServerConnection`. `HostKeyError` for any other key than the expected one.
+        A connection that is ended at once is made again, as a balancer may have another node.
         """
         known = self.profile.exists()
         if not self.ui.defers:
             for warning in take_warnings(self.profile.folder):
                 self.ui.warn(warning)
-        connection, moved = connected(link, self.patience, after=after, via=self.via, known=known)
+        connection, moved = try_again(
+            lambda: connected(link, self.patience, after=after, via=self.via, known=known),
+            EndedAtOnceError,
+            self.patience,
+        )
         if moved is not None:
             if known:
                 self.profile.expect(moved.link)

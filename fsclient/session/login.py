@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, closing, suppress
 
-from fsclient.connection.retry import Timeouts
+from fsclient.connection.retry import Timeouts, try_again
 from fsclient.profile import AccountFacts
 from fsclient.session.connector import Connector, login_signature
 from fsclient.session.last_seen import RESTORED, last_seen, tell_losses, tell_older_memory
@@ -26,6 +26,7 @@ from fskit.clock import now_ms
 from fsproto import labels
 from fsproto.errors import (
     BehindError,
+    ConnectionLost,
     Interrupted,
     LoginRefused,
     LoginRequired,
@@ -84,7 +85,11 @@ class SessionOpener:
         ends = self._profile.session_ends_ms() or 0
         if ticket is not None and not fresh and ends > now_ms() + EARLY_MS:
             try:
-                return self._log_in(facts, identity, None, ticket)
+                return try_again(
+                    lambda: self._log_in(facts, identity, None, ticket),
+                    ConnectionLost,
+                    self.connector.patience,
+                )
             except LoginRefused:
                 self._profile.drop_ticket(ticket)
         return self._with_code(facts, identity, ticket)

@@ -245,3 +245,21 @@ def large(world: World, liar: HostileServer) -> str:
     """The name of a large file that is already stored."""
     world.alice.put("large", LARGE).succeeds()
     return "large"
+
+
+def test_a_first_connection_that_is_ended_at_once_is_made_again_a_few_times(world: World) -> None:
+    alice = world.alice
+    with HostileServer(world.home) as server, CuttingProxy(server.address) as between:
+        world.meet(between.address)
+        alice.patience = AT_ONCE
+        between.cuts = [Cut(To.CLIENT, 0)] * 3
+        alice.run("ls").succeeds()
+        between.cuts = [Cut(To.CLIENT, after) for after in (1000, 2500, 4000)]
+        alice.run("ls").succeeds()
+        between.connections = 4
+        between.cuts = [Cut(To.CLIENT, 0)] * 4
+        assert "ended the connection at once" in alice.run("ls").fails(LOST)
+        assert between.connections == 8
+        alice.patience = NEVER
+        between.cuts = [Cut(To.CLIENT, 0)]
+        alice.run("ls").fails(LOST)
