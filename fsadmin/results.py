@@ -230,6 +230,7 @@ RESULTS: dict[str, Fields] = {
         "[].seen_ms": "when it was last seen",
         "[].connections": "its open connections",
         "[].requests_a_second": "its requests a second, over the last seconds",
+        "[].clock_ahead_ms": "how far its clock is ahead of the database's; negative: behind",
     },
     "node export": {
         "file": "the new file",

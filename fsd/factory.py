@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from fsd.audit.admin import AuditAdmin
 from fsd.audit.log import AuditLog
 from fsd.blobs.opening import open_store
 from fsd.cluster.keys import ServerKeys
+from fsd.cluster.registry import check_clock
 from fsd.home.home import Home, HomeError
 from fsd.master_key import check_users, open_vault
 from fsd.policies import BlobPolicy, HookPolicy, LoginPolicy, QuotaPolicy
@@ -38,11 +40,18 @@ def find_database(home: Home, url: str | None, connections: int = MOST_CONNECTIO
     return Database(url or home.database_url, connections)
 
 
-def open_database(home: Home, url: str | None, connections: int = MOST_CONNECTIONS) -> Database:
+def open_database(
+    home: Home,
+    url: str | None,
+    connections: int = MOST_CONNECTIONS,
+    *,
+    now_ms: Callable[[], int] = now_ms,
+) -> Database:
     """Return the database of a data directory with the newest schema; see `find_database`.
 
     `HomeError` if the server last ran with this database, which is empty: it was lost.
     `IntegrityError` if an older schema is that of another server; then it is not upgraded.
+    `BadSettingError` if the clocks differ; then nothing is changed.
     """
     database = find_database(home, url, connections)
     used = database.url.render_as_string(hide_password=True) if url else None
@@ -56,6 +65,7 @@ def open_database(home: Home, url: str | None, connections: int = MOST_CONNECTIO
             "database back from a copy.",
         )
     try:
+        check_clock(database, now_ms)
         if revision not in (None, schema.head()) and schema.is_known(revision):
             check_users(home, database)
         schema.upgrade(database)

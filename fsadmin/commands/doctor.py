@@ -24,8 +24,9 @@ def doctor(admin: Admin) -> int:
     """Check the server and print advice for every finding.
 
     It checks the configuration, permissions, keys and their age, free disk space, the last
-    backup, the database and its schema, the clock, and whether fsd answers with the right host
-    key. Nothing is changed. The content of blobs is checked by 'fsadmin check'.
+    backup, the database and its schema, the clock, the nodes with their versions and clocks,
+    and whether fsd answers with the right host key. Nothing is changed. The content of blobs is
+    checked by 'fsadmin check'.
 
     A line with '!' is an error, one with '?' a warning. The exit status is 1 if there is an
     error, else 0.
@@ -65,7 +66,7 @@ def _look(admin: Admin) -> Iterator[CheckResult]:
         yield from blobs.blobs(settings.blobs, admin.blobs)
         with closing(find_database(place, url)) as used:
             yield from home.backup(place, used, now_ms())
-            yield from database.database(place, used, now_ms())
+            yield from database.database(place, used, now_ms)
     except FsError as error:
         yield bad("database", error.sentence, error.hint or check)
     except OSError as error:

@@ -72,6 +72,7 @@ def _as_json(node: NodeView) -> dict[str, object]:
         "seen_ms": node.seen_ms,
         "connections": node.connections,
         "requests_a_second": node.requests_a_second,
+        "clock_ahead_ms": node.clock_ahead_ms,
     }
 
 

@@ -1,13 +1,15 @@
-"""Checks of the database: connection, integrity, schema, and clock."""
+"""Checks of the database: connection, integrity, schema, clock, and the nodes in it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, text
 
+from fsadmin.health.nodes import nodes
 from fsadmin.health.report import CheckResult, bad, fine, note
+from fsd.cluster import registry
 from fsd.master_key import open_vault
 from fsd.store import schema
 from fsd.store.models import UsedOtp
@@ -21,11 +23,10 @@ if TYPE_CHECKING:
 
 _OFF_MS = 1000
 _LATE_MS = 3_600_000
-_FAR_OFF_MS = 15_000
 _SYNCHRONISE = "let chrony or systemd-timesyncd set the clock: one-time passwords depend on it"
 
 
-def database(home: Home, used: Database, now_ms: int) -> Iterator[CheckResult]:
+def database(home: Home, used: Database, now_ms: Callable[[], int]) -> Iterator[CheckResult]:
     """Run all database checks; stop at the first failure."""
     try:
         found, head = schema.current(used), schema.head()
@@ -49,7 +50,8 @@ def database(home: Home, used: Database, now_ms: int) -> Iterator[CheckResult]:
         yield from _whole(used)
         open_vault(home, used)
         yield from _clocks(used, now_ms)
-        yield from _hooks(used, now_ms)
+        yield from _hooks(used, now_ms())
+        yield from nodes(used, now_ms())
     except FsError as error:
         yield bad("database", error.sentence, error.hint or "See its log.")
 
@@ -81,23 +83,22 @@ def _hooks(used: Database, now_ms: int) -> Iterator[CheckResult]:
             )
 
 
-def _clocks(used: Database, now_ms: int) -> Iterator[CheckResult]:
+def _clocks(used: Database, now_ms: Callable[[], int]) -> Iterator[CheckResult]:
     with used.read() as db:
         newest = db.scalar(select(func.max(UsedOtp.used_ms))) or 0
-        theirs = None
-        if used.url.get_backend_name() == "postgresql":
-            theirs = db.scalar(text("SELECT extract(epoch FROM clock_timestamp()) * 1000"))
-    if newest > now_ms + _FAR_OFF_MS:
+        _, ahead_ms = registry.clocks(db, now_ms)
+    now = now_ms()
+    if newest > now + registry.MOST_OFF_MS:
         yield bad(
             "clock",
-            f"The clock has gone back: a login was {(newest - now_ms) // 1000} s from now.",
+            f"The clock has gone back: a login was {(newest - now) // 1000} s from now.",
             _SYNCHRONISE,
         )
-    if theirs is None:
+    if used.url.get_backend_name() != "postgresql":
         return
-    off = abs(int(theirs) - now_ms)
+    off = abs(ahead_ms)
     if off > _OFF_MS:
-        say = bad if off > _FAR_OFF_MS else note
+        say = bad if off > registry.MOST_OFF_MS else note
         yield say("clock", f"The database's clock differs by {off} ms.", _SYNCHRONISE)
     else:
         yield fine("clock", "The database's clock agrees with this machine's.")

@@ -20,13 +20,21 @@ from fsd.home.home import JOINS
 from fsd.store.cluster_models import ClusterNode
 from fsd.store.repos import cluster as rows
 from fsproto import __version__
+from fsproto.errors import BadSettingError
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session as Db
+
     from fsd.home.home import Home
     from fsd.store.engine import Database
     from fsproto.types import Random
 
 BEAT_S = 10.0
+MOST_OFF_MS = 15_000
+"""The most that the clock of a node may differ from the database's: half a step of a one-time code.
+
+A node whose clock differs more does not start.
+"""
 _FORGET_MS = 24 * 3600 * 1000
 """After this time without a heartbeat, the entry of a node is deleted."""
 _ID_SIZE = 16
@@ -56,6 +64,8 @@ class NodeView:
     """Seconds since it was last seen."""
     connections: int
     requests_a_second: float
+    clock_ahead_ms: int = 0
+    """How far its clock is ahead of the database's."""
 
     @property
     def is_alive(self) -> bool:
@@ -127,16 +137,18 @@ class Registry:
             took_s = max(now_s - self._counted_s, 0.001)
             rate = (load.requests - self._load.requests) / took_s
             with self._database.write() as db:
+                seen_ms, ahead_ms = clocks(db, self._now_ms)
                 node = ClusterNode(
                     id=self.id,
                     name=self._name,
                     address=self._address,
                     version=__version__,
                     started_ms=self._started_ms,
-                    seen_ms=rows.clock_ms(db, self._now_ms()),
+                    seen_ms=seen_ms,
                     connections=load.connections,
                     requests_a_second=round(rate, 2),
                     keys_version=self._keys_version,
+                    clock_ahead_ms=ahead_ms,
                 )
                 rows.put(db, node)
             self._load, self._counted_s = load, now_s
@@ -158,6 +170,28 @@ class Registry:
         self._presence.leave()
 
 
+def check_clock(database: Database, now_ms: Callable[[], int]) -> None:
+    """Raise `BadSettingError` if this machine's clock differs too much from the database's."""
+    with database.read() as db:
+        _, ahead_ms = clocks(db, now_ms)
+    if abs(ahead_ms) > MOST_OFF_MS:
+        way = "ahead of" if ahead_ms > 0 else "behind"
+        raise BadSettingError(
+            f"The clock of this machine is {abs(ahead_ms) // 1000} s {way} the database's.",
+            hint="Let chrony or systemd-timesyncd set the clocks: one-time passwords depend on "
+            "them.",
+        )
+
+
+def clocks(db: Db, now_ms: Callable[[], int]) -> tuple[int, int]:
+    """Return the time of the database, and how far this machine's clock is ahead of it."""
+    before = now_ms()
+    theirs = rows.clock_ms(db, before)
+    if db.get_bind().dialect.name != "postgresql":
+        return theirs, 0
+    return theirs, (before + now_ms()) // 2 - theirs
+
+
 def nodes(database: Database, now_ms: int) -> list[NodeView]:
     """Return all nodes of a database, also those that have not been seen for a while."""
     with database.read() as db:
@@ -173,6 +207,7 @@ def nodes(database: Database, now_ms: int) -> list[NodeView]:
                 seen_s=max(0, now - node.seen_ms) / 1000,
                 connections=node.connections,
                 requests_a_second=node.requests_a_second,
+                clock_ahead_ms=node.clock_ahead_ms,
             )
             for node in rows.all_nodes(db)
         ]

@@ -28,6 +28,8 @@ class ClusterNode(Base):
     """The mean since the heartbeat before."""
     keys_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     """The newest version of `server_keys` that it uses."""
+    clock_ahead_ms: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    """How far its clock was ahead of the database's at its last heartbeat; negative: behind."""
 
 
 class ServerKey(Base):

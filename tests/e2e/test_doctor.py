@@ -17,9 +17,16 @@ import pytest
 from fsadmin.health import database as of_database
 from fsadmin.health import home as of_home
 from fsadmin.health.report import CheckState
+from fsd.factory import open_database
 from fsd.home.home import Home
+from fsd.store import schema
+from fsd.store.cluster_models import ClusterNode
 from fsd.store.engine import Database
 from fsd.store.repos import cluster
+from fskit.clock import now_ms
+from fsproto import __version__
+from fsproto.errors import BadSettingError
+from tests.support.postgres import Cluster
 from tests.support.servers import RunningServer, run
 from tests.support.sqlite_files import opened
 from tests.support.ssh_servers import SshServer
@@ -64,7 +71,7 @@ def test_all_is_well_with_a_server_that_runs_and_was_backed_up(tmp_path):
         assert status == 0
         assert states(found, "clock", "disk") == {
             name: {"fine"} for name in ("configuration", "permissions", "keys", "backup",
-                                        "database", "port")
+                                        "database", "nodes", "port")
         }  # fmt: skip
         told = server.admin("doctor")
         assert told.returncode == 0
@@ -196,9 +203,63 @@ def test_a_database_whose_clock_differs_is_reported(postgres, tmp_path, off, sta
     done = run("fsadmin", "--home", str(home.path), "--database", url, "add-user", "alice")
     assert done.returncode == 0
     database = Database(url)
-    found = list(of_database.database(home, database, int(time.time() * 1000) + off))
+    found = list(of_database.database(home, database, lambda: int(time.time() * 1000) + off))
     database.close()
     assert [one.state for one in found if one.name == "clock"] == [state]
+
+
+def test_dead_nodes_other_versions_and_wrong_clocks_are_reported(home):
+    now = int(time.time() * 1000)
+    others: dict[str, dict[str, Any]] = {
+        "dead": {"seen_ms": now - 3_600_000},
+        "old": {"version": "0.0.1"},
+        "late": {"clock_ahead_ms": -2_500},
+        "early": {"clock_ahead_ms": 40_000},
+    }
+    with closing(Database(Home(home).database_url)) as database, database.write() as db:
+        for number, (name, facts) in enumerate(others.items()):
+            known: dict[str, Any] = {
+                "version": __version__,
+                "seen_ms": now,
+                "clock_ahead_ms": 0,
+                **facts,
+            }
+            node = ClusterNode(
+                id=bytes([number]) * 16,
+                name=name,
+                address="192.0.2.1:65432",
+                started_ms=now,
+                connections=0,
+                requests_a_second=0,
+                **known,
+            )
+            cluster.put(db, node)
+    status, found = doctor(home)
+    assert status == 1
+    said = {one["sentence"]: one["state"] for one in found["nodes"]}
+    assert said == {
+        "The node dead (192.0.2.1:65432) was last seen 1:00 h ago.": "note",
+        f"The nodes have different versions: 0.0.1, {__version__}.": "note",
+        "The clock of the node late (192.0.2.1:65432) is 2500 ms behind the database's.": "note",
+        "The clock of the node early (192.0.2.1:65432) is 40000 ms ahead of the database's.": "bad",
+    }
+
+
+@pytest.mark.parametrize("off_ms", [20_000, -20_000])
+def test_a_server_whose_clock_differs_from_the_database_is_not_opened(
+    postgres: Cluster, tmp_path: Path, off_ms: int
+) -> None:
+    url = postgres.new_database()
+
+    def wrong_ms() -> int:
+        return now_ms() + off_ms
+
+    with pytest.raises(
+        BadSettingError, match=r"clock of this machine is (19|20|21) s (ahead|behind)"
+    ):
+        open_database(Home(tmp_path / "home"), url, now_ms=wrong_ms)
+    with closing(Database(url)) as database:
+        assert schema.current(database) is None
 
 
 def test_a_clock_that_has_gone_back_is_reported(home):
