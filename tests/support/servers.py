@@ -166,10 +166,14 @@ class RunningServer:
             self.home, *self.options, listen=str(self.address), database=self.database
         )
 
-    def admin(self, *args: str, given: str = "") -> subprocess.CompletedProcess[str]:
+    def admin(
+        self, *args: str, given: str = "", within_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
         """Run `fsadmin` on this server's data directory and database."""
         database = [] if self.database is None else ["--database", self.database]
-        return run("fsadmin", "--home", str(self.home), *database, *args, given=given)
+        return run(
+            "fsadmin", "--home", str(self.home), *database, *args, given=given, timeout=within_s
+        )
 
     def _ended(self) -> int:
         try:
