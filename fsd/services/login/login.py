@@ -35,7 +35,6 @@ from fsd.services.login.signatures import LoginSignatures
 from fsd.services.login.ssh_login import SshLoginService
 from fsd.services.login.tickets import TicketLogin
 from fsd.services.login.welcome import Entered, SessionStarter
-from fsd.store import models
 from fsd.store.engine import Database
 from fsd.store.repos import logins, sessions, users
 from fsproto import labels
@@ -211,11 +210,8 @@ class LoginService:
         After a rotation, the connection that brought the new keys has to log in with them.
         """
         with self._database.read() as db:
-            user = db.get(models.User, who.user_id)
-            session, now_ms = db.get(models.Session, who.session_id), self._now_ms()
-            holds = session is not None and session.expires_ms > now_ms
-            same = session is not None and session.ed25519 == who.ed25519
-            return user is not None and not users.is_out(user, now_ms) and holds and same
+            key = sessions.key_of_login(db, who.session_id, who.user_id, self._now_ms())
+            return key is not None and key == who.ed25519
 
     def _try(self, user: str, address: str, device: str = "") -> Attempt:
         return Attempt(sanitise_user(user), address, self._now_ms(), device=device)

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import BindParameter, bindparam, delete, or_, select, update
 from sqlalchemy.orm import Session as Db
 
-from fsd.store.models import Session, User
+from fsd.store.models import Session, User, table
+from fsd.store.repos.many import scalar
+
+_SESSIONS, _USERS = table(Session), table(User)
+_NOW: BindParameter[int] = bindparam("now")
+_KEY_OF_LOGIN = select(_SESSIONS.c.ed25519).where(
+    _SESSIONS.c.id == bindparam("session"),
+    _SESSIONS.c.expires_ms > _NOW,
+    _USERS.c.id == bindparam("user"),
+    _USERS.c.disabled.is_(False),
+    or_(_USERS.c.expires_ms.is_(None), _USERS.c.expires_ms > _NOW),
+)
+"""Each busy connection runs it once a second."""
 
 
 def by_ticket(db: Db, ticket_hash: bytes, now_ms: int) -> Session | None:
@@ -46,6 +58,12 @@ def make_room(db: Db, user_id: int, most: int, now_ms: int) -> None:
 def end(db: Db, session_id: int) -> None:
     """End one session."""
     db.execute(delete(Session).where(Session.id == session_id))
+
+
+def key_of_login(db: Db, session_id: int, user_id: int, now_ms: int) -> bytes | None:
+    """Return the identity key of a valid session; None if it has ended or its user is out."""
+    key: bytes | None = scalar(db, _KEY_OF_LOGIN, session=session_id, user=user_id, now=now_ms)
+    return key
 
 
 def alive(db: Db, session_id: int, now_ms: int) -> bool:

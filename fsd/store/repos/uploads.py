@@ -19,6 +19,15 @@ _NEW_PART, _DOOM = insert(table(Part)), insert(_DOOMED)
 _CLAIM = delete(_DOOMED).where(
     _DOOMED.c.place == bindparam("of"), _DOOMED.c.is_collected.is_(False)
 )
+_GROWN = (
+    update(_UPLOADS)
+    .where(_UPLOADS.c.place == bindparam("of"), _UPLOADS.c.epoch == bindparam("held"))
+    .values(
+        size=_UPLOADS.c.size + bindparam("more"),
+        touched_ms=bindparam("now"),
+        lease_until_ms=bindparam("until"),
+    )
+)
 _MINE = select(_UPLOADS.c.place).where(
     _UPLOADS.c.owner_id == bindparam("owner"), _UPLOADS.c.salt == bindparam("salt")
 )
@@ -105,11 +114,9 @@ def add_part(
     db: Db, key: UploadKey, number: int, part: RecordedPart, *, now_ms: int, lease_until_ms: int
 ) -> bool:
     """Record a part; False if another connection has taken the upload over."""
-    grown = update(Upload).where(Upload.place == key.place, Upload.epoch == key.epoch)
-    grown = grown.values(
-        size=Upload.size + part.size, touched_ms=now_ms, lease_until_ms=lease_until_ms
-    )
-    if db.execute(grown, execution_options=_AS_IS).rowcount != 1:  # type: ignore[attr-defined]
+    place, epoch = key
+    grown = {"more": part.size, "now": now_ms, "until": lease_until_ms}
+    if change(db, _GROWN, of=place, held=epoch, **grown) != 1:
         return False
     for_each(db, _NEW_PART, [{"place": key.place, "number": number, **part._asdict()}])
     return True
