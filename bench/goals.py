@@ -14,6 +14,8 @@ OVER_IDLE_MIB = 64
 SESSION_KIB = 50.0
 """Goal for an idle session: a few tens of KiB."""
 SLOWEST_BY_FASTEST = 2.0
+PUT_CPU_S, GET_CPU_S = 1.2, 0.8
+"""Goals for the CPU time of a server with many clients, per GiB."""
 LINEAR = 1.2
 """Allowed ratio of the cost per GiB: largest file to smallest file."""
 _MIB_KIB = 1024
@@ -79,6 +81,12 @@ def _small_and_fair(found: dict[str, Any]) -> Iterator[Goal]:
         title = f"{fairness['clients']} clients at once: the slowest at most 2 times the fastest"
         here = ", ".join(f"{way} {times:.2f}" for way, times in worst.items())
         yield title, here, _reached(max(worst.values()) <= SLOWEST_BY_FASTEST)
+        spent = {way: fairness[way]["rows"][0].get("server_cpu_s_a_gib") for way in ("put", "get")}
+        if None in spent.values():  # a run of an earlier version
+            return
+        title = f"the server's CPU time for them: put {PUT_CPU_S} s, get {GET_CPU_S} s per GiB"
+        here = ", ".join(f"{way} {seconds:.2f} s" for way, seconds in spent.items())
+        yield title, here, _reached(spent["put"] <= PUT_CPU_S, spent["get"] <= GET_CPU_S)
 
 
 def _ratio(comparison: dict[str, Any] | None, beside: str) -> float | None:

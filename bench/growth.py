@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,7 @@ class Growth:
 
     def run(self) -> list[Step]:
         """Measure everything."""
+        (self._work / "one.txt").write_bytes(b"x" * 300)
         self._tree("many", IN_A_FOLDER)
         self._tree("one", self._files)
         self._expired()
@@ -73,7 +74,8 @@ class Growth:
         self._fs(f"{name}: status", "status")
         self._fs(f"{name}: get all", "get", name, self._work / f"{name}.back")
         self._admin(f"{name}: fsadmin check", "check")
-        self._fs(f"{name}: rm -r", "rm", "-r", name)
+        with self._putting(f"{name}: slowest put during rm -r"):
+            self._fs(f"{name}: rm -r", "rm", "-r", name)
 
     def _expired(self) -> None:
         """Start the server after the retention of the removed files."""
@@ -100,16 +102,22 @@ class Growth:
         people = self._work / "people.csv"
         names = (f"person{number}" for number in range(self._people))
         people.write_text("name\n" + "\n".join(names) + "\n", encoding="ascii")
+        with self._putting("slowest put at that time"):
+            self._admin("add-users", "add-users", people, "--sheets", self._work / "sheets")
+        self._admin("list-users", "list-users")
+
+    @contextmanager
+    def _putting(self, name: str) -> Iterator[None]:
+        """Put a small file again and again meanwhile, and add a step for the slowest time."""
         slowest, over = [0.0], threading.Event()
         putting = threading.Thread(target=self._put_again, args=(over, slowest))
         putting.start()
         try:
-            self._admin("add-users", "add-users", people, "--sheets", self._work / "sheets")
+            yield
         finally:
             over.set()
             putting.join()
-        self._add("slowest put at that time", Sample(slowest[0], 0, 0, 0))
-        self._admin("list-users", "list-users")
+        self._add(name, Sample(slowest[0], 0, 0, 0))
 
     def _put_again(self, over: threading.Event, slowest: list[float]) -> None:
         one = self._work / "one.txt"

@@ -193,16 +193,17 @@ def rounds(count: int, turns: Sequence[Callable[[], None]], tell: Callable[[int]
 
 
 def cpu_s(pid: int | None) -> float:
-    """Return the CPU time of a process and its ended children; 0 where that is unknown."""
+    """Return the CPU time of a process and of all its children; 0 where that is unknown."""
     if pid is None:
         return 0.0
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+        running = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     except OSError:
         return 0.0
     fields = text.rpartition(")")[2].split()
     ticks = sum(int(value) for value in fields[11:15])  # utime, stime, cutime, cstime
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return ticks / os.sysconf("SC_CLK_TCK") + sum(cpu_s(int(child)) for child in running.split())
 
 
 def memory_kib(pid: int, what: str = "VmRSS") -> int | None:

@@ -119,14 +119,28 @@ def _fairness(found: dict[str, Any] | None) -> str:
             f"{row['worst_slowest_by_fastest']:.2f}",
             f"{number(row['mb_s_together'])} MB/s",
             f"{row['median_s_each']:.2f} s",
+            *(_seconds(row.get(f"{end}_cpu_s_a_gib")) for end in ("server", "clients")),
             f"{number(found[way]['limit'])} MB/s" if not index else "",
         )
         for way in ("put", "get")
         for index, row in enumerate(found[way]["rows"])
     ]
     title = f"{found['clients']} at once, {size_of(found['bytes'])} each"
-    head = (title, "slowest / fastest", "worst round", "total", "median time", "limit")
+    head = (
+        title,
+        "slowest / fastest",
+        "worst round",
+        "total",
+        "median time",
+        "server CPU, per GiB",
+        "clients' CPU, per GiB",
+        "limit",
+    )
     return _table(head, rows)
+
+
+def _seconds(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2f} s"
 
 
 def _memory(memory: dict[str, float | None]) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 from bench import competitors, limits, servers
 from bench.competitors import Competitor
 from bench.lab import Lab, same, say, telling
-from bench.measure import FailedError, Sample, rounded, rounds, run
-from bench.plan import size_of
+from bench.measure import SETTLE_S, FailedError, Sample, cpu_s, rounded, rounds, run
+from bench.plan import GIB, size_of
 from bench.servers import Fsd
 
 
@@ -27,13 +27,19 @@ class _Crowd:
     total_s: list[float] = field(default_factory=list)
     """Times from the first start to the last exit."""
     times_s: list[float] = field(default_factory=list)
+    clients_cpu_s: list[float] = field(default_factory=list)
+    server_cpu_s: list[float] = field(default_factory=list)
 
     def all_do(self, commands: list[list[str]]) -> None:
         """Start the command of every client, and wait for the last one to end."""
-        started = time.perf_counter()
+        server = self.everybody[0].server
+        before, started = cpu_s(server), time.perf_counter()
         with ThreadPoolExecutor(len(commands)) as pool:
             samples = list(pool.map(self._one, self.everybody, commands))
         self.total_s.append(time.perf_counter() - started)
+        time.sleep(SETTLE_S)
+        self.server_cpu_s.append(cpu_s(server) - before)
+        self.clients_cpu_s.append(sum(sample.client_cpu_s for sample in samples))
         times = [sample.wall_s for sample in samples]
         self.slowest_by_fastest.append(max(times) / min(times))
         self.times_s += times
@@ -49,12 +55,15 @@ class _Crowd:
 
     def as_json(self, size: int) -> dict[str, Any]:
         """Return the medians of the rounds."""
+        gib = len(self.everybody) * size / GIB
         return {
             "name": self.name,
             "slowest_by_fastest": round(median(self.slowest_by_fastest), 2),
             "worst_slowest_by_fastest": round(max(self.slowest_by_fastest), 2),
             "mb_s_together": rounded(len(self.everybody) * size / 1e6 / median(self.total_s)),
             "median_s_each": round(median(self.times_s), 3),
+            "server_cpu_s_a_gib": round(median(self.server_cpu_s) / gib, 2),
+            "clients_cpu_s_a_gib": round(median(self.clients_cpu_s) / gib, 2),
         }
 
 
