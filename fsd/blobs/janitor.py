@@ -19,6 +19,7 @@ from fsd.store.repos import (
     drops,
     links,
     penalties,
+    pending_removals,
     quotas,
     requests,
     sessions,
@@ -126,8 +127,13 @@ class Janitor:
             log.info("deleted removed files and folders for good", extra={"count": len(removed)})
 
     def _drop_some(self) -> bool:
-        """Delete some of the nodes that are to be deleted for good; return whether there were."""
+        """Delete some of the nodes that are to be deleted for good; return whether there were.
+
+        Before that, mark what is below removed folders.
+        """
         with self._database.write() as db:
+            if pending_removals.mark_some(db):
+                return True
             some = versions.piece(db, versions.doomed(db), versions.PIECE)
             outside = versions.drop_removed(db, some)
         release(self._blobs, outside)

@@ -17,6 +17,7 @@ from fsd.store import (  # noqa: F401 - all tables are known together
     link_models,
     login_models,
     quota_models,
+    removal_models,
     request_models,
 )
 from fsd.store.base import BIG_ID, NEVER_AGAIN, Base, Octets, table

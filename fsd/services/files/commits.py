@@ -37,13 +37,30 @@ from fsd.services.files.key_log import KnownHeads, check_log_heads
 from fsd.services.files.member_lists import NextList, check_lists, notify_members, store_list
 from fsd.services.files.places import check_places, placed_nodes
 from fsd.services.files.quotas import Quotas, check_charged
-from fsd.services.files.removal import Foreseen, Removed, foresee, removed
+from fsd.services.files.removal import (
+    MARK_S,
+    Foreseen,
+    Removes,
+    StillMarkingError,
+    foresee,
+    mark_removed,
+    removes,
+)
 from fsd.services.files.shares import folder_for
 from fsd.services.files.tree_cache import FolderTree
 from fsd.services.paging import stored
 from fsd.store.engine import Database, DatabaseError, note_change
 from fsd.store.repos import blobs as blob_rows
-from fsd.store.repos import lineages, links, nodes, quotas, shares, users, versions
+from fsd.store.repos import (
+    lineages,
+    links,
+    nodes,
+    pending_removals,
+    quotas,
+    shares,
+    users,
+    versions,
+)
 from fsd.store.repos.nodes import StoredNode, StoredState
 from fsd.store.repos.quotas import HeldQuota
 from fsd.store.repos.versions import MAX_CHAIN, Departure
@@ -127,6 +144,20 @@ class FileService:
         """Change folders, all or none; return `Stale` if another commit came first."""
         change = VerifiedCommit.verified(who, ask)
         foreseen = self._look_ahead(who, change)
+        try:
+            answer = self._commit(who, change, foreseen)
+        except StillMarkingError as error:  # what is to be restored may be among it
+            mark_removed(self._database, error.owner_id)
+            answer = self._commit(who, change, foreseen)
+        if foreseen is not None and foreseen.removed.is_large:
+            with suppress(DatabaseError):  # the removal is stored; the janitor marks the rest
+                mark_removed(self._database, foreseen.owner_id, MARK_S)
+        return answer
+
+    def _commit(
+        self, who: Principal, change: VerifiedCommit, foreseen: Foreseen | None
+    ) -> Done | Stale:
+        """Change folders in one transaction."""
         with self._database.write() as db:
             owner_id = quotas.owner_of(db, change.standing_folders()) or who.user_id
             quota = quotas.hold(db, owner_id)
@@ -234,13 +265,14 @@ class FileService:
         ]
         back = _brought_back(db, who, change, before)
         placed = placed_nodes(change, before)
+        if back and pending_removals.exist(db, owner_id):
+            raise StillMarkingError(owner_id)
         goes = None
         if gone_from and change.only_removes:  # it may be large
-            known = foreseen is not None and foreseen.holds(gone_from, quota)
-            goes = foreseen.removed if foreseen and known else removed(db, gone_from)
+            goes = removes(db, gone_from, foreseen, quota)
         touched = touched_nodes(db, change, before, [*([] if goes else gone_from), *back])
         held = quotas.of_nodes(db, touched)
-        stores = growth_of(db, change, before, gone_from, goes)
+        stores = growth_of(db, change, before, gone_from, goes.together if goes else None)
         nodes.unplace(db, [*gone_from, *moved])
         take_contents(db, who, owner_id, change, before, now_ms=self._now_ms())
         lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
@@ -256,7 +288,7 @@ class FileService:
         gone += self._let_go(db, change, current, (old, new), gone_from, goes=goes)
         kept = self._trees.store(db, current, old, new)
         changed = quotas.of_nodes(db, touched).less(held).and_more(change.new_files(before))
-        changed = changed.less(goes.held) if goes else changed
+        changed = changed.less(goes.now.held) if goes else changed
         self._room.settle(db, who, quota, changed, change.salts(), stores=stores)
         notify_members(db, who, added, self._now_ms())
         return kept, gone
@@ -278,13 +310,15 @@ class FileService:
         trees: tuple[dict[NodeId, FolderTree], dict[NodeId, FolderTree]],
         gone_from: dict[bytes, tuple[NodeId, Token]],
         *,
-        goes: Removed | None,
+        goes: Removes | None,
     ) -> list[str]:
         """Mark nodes that lost their place as removed, or delete them; return places to empty."""
         if not gone_from:
             return []
-        if not self._keeping.keep_removed_days:
-            doomed = goes.below if goes else nodes.below(db, list(gone_from))
+        in_pieces = goes is not None and goes.together.is_large
+        keeps = bool(self._keeping.keep_removed_days)
+        if not keeps and not in_pieces:
+            doomed = goes.now.below if goes else nodes.below(db, list(gone_from))
             roots = blob_rows.of_nodes(db, doomed)
             nodes.drop(db, doomed)
             return blob_rows.drop(db, roots)
@@ -307,7 +341,12 @@ class FileService:
             )
             for node, (folder, token) in gone_from.items()
         ]
-        versions.set_aside(db, departures, self._now_ms(), goes.below if goes else None)
+        now_ms = self._now_ms()
+        versions.set_aside(db, departures, now_ms, goes.now.below if goes else None)
+        if in_pieces:
+            pending_removals.start(db, gone_from, now_ms)
+        if not keeps:
+            versions.doom(db, list(gone_from))
         return []
 
     def _write(

@@ -13,7 +13,7 @@ from fsd.principal import Principal
 from fsd.services.files.shares import folder_for
 from fsd.services.paging import following, parts
 from fsd.store.engine import Database
-from fsd.store.repos import lineages, nodes, quotas, shares, stored, versions
+from fsd.store.repos import lineages, nodes, pending_removals, quotas, shares, stored, versions
 from fskit.text import count_text
 from fsproto.errors import NotAllowedError, NotFoundError, RemoteProtocolError
 from fsproto.keys.grants import Role
@@ -99,8 +99,13 @@ class HistoryService:
         return Done()
 
     def _drop_some(self, who: Principal, tops: list[bytes]) -> bool:
-        """Delete some of the nodes below doomed ones; return whether there were any."""
+        """Delete some of the nodes below doomed ones; return whether there were any.
+
+        Before that, mark what is below removed folders.
+        """
         with self._database.write() as db:
+            if pending_removals.mark_some(db, who.user_id):
+                return True
             row = quotas.hold(db, who.user_id)
             some = versions.piece(db, versions.held_doomed(db, tops), versions.PIECE)
             if row is not None and (count := stored.known(row)) is not None:

@@ -50,7 +50,7 @@ _AS_IS = {"synchronize_session": False}
 DOOMED = b"deleted"
 """What `Node.removed_from` has once the deletion is final; ids of nodes have another length."""
 PIECE = 2000
-"""Nodes that one transaction deletes: it takes about a tenth of a second."""
+"""Nodes that one transaction deletes, or marks as removed: it takes about a tenth of a second."""
 _TOPS = 100
 _IN_TRASH = Node.removed_from.is_not(None), Node.removed_from != DOOMED
 _SOME_NODES = select(_NODES.c.id, _NODES.c.kind).limit(bindparam("most"))
@@ -167,14 +167,19 @@ def set_aside(
     """
     if below is None:
         below = nodes.below(db, [one.node for one in departures])
-    links.end_of_nodes(db, below)
-    for some in helpings(below):
+    mark_removed(db, below, now_ms)
+    for_each(db, _LEAVE, [{"of": one.node, "was_in": one.folder} for one in departures])
+    for_each(db, _NEW_REMOVAL, [_removal(one) for one in departures])
+
+
+def mark_removed(db: Db, ids: Sequence[bytes], now_ms: int) -> None:
+    """Mark nodes as removed, and end their public links and the grants to members."""
+    links.end_of_nodes(db, ids)
+    for some in helpings(ids):
         hidden = update(Node).where(Node.id.in_(some)).values(removed_ms=now_ms)
         db.execute(hidden, execution_options=_AS_IS)
         # The member lists stay: they show which users may have signed the contents.
         db.execute(delete(Grant).where(Grant.node_id.in_(some)), execution_options=_AS_IS)
-    for_each(db, _LEAVE, [{"of": one.node, "was_in": one.folder} for one in departures])
-    for_each(db, _NEW_REMOVAL, [_removal(one) for one in departures])
 
 
 def _removal(one: Departure) -> dict[str, object]:

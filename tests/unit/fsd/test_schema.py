@@ -208,7 +208,7 @@ SINCE_SHARING |= {"drops", "drop_keys", "older_hashes", "told_notices", "blocked
 SINCE_SHARING |= {"hook_events", "hook_progress", "tree_pages"}
 SINCE_SHARING |= {"uploads", "upload_parts", "doomed_places"}
 SINCE_SHARING |= {"cluster_nodes", "server_keys", "server_facts"}
-SINCE_SHARING |= {"request_links", "request_files"}
+SINCE_SHARING |= {"request_links", "request_files", "pending_removals"}
 SINCE_SHARING |= {"public_links", "public_link_parts", "public_link_contents"}
 """Includes the tables of later revisions."""
 BEFORE_SHARING = sorted(set(Base.metadata.tables) - SINCE_SHARING)
