@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 
 from fsd.blobs.janitor import Janitor
 from fsd.policies import KeepPolicy
 from fsd.services.files import commits
 from fsd.services.files.commits import FileService
+from fsd.store import schema
 from fsd.store.models import Node
 from fsd.store.removal_models import PendingRemoval
 from fsd.store.repos import quotas, versions
@@ -202,3 +203,14 @@ def test_removing_a_user_removes_what_is_still_to_be_marked(tree: Tree, monkeypa
     assert tree.pending
     tree.office.people.remove("alice")
     assert (tree.pending, tree.count()) == (0, 0)
+
+
+def test_before_a_downgrade_everything_is_marked(tree: Tree, monkeypatch) -> None:
+    cut_short(monkeypatch)
+    tree.remove()
+    schema.downgrade(tree.office.database, "0026")
+    with tree.office.database.read() as db:
+        marked = text("SELECT count(*) FROM nodes WHERE removed_ms IS NOT NULL")
+        assert db.scalar(marked) == NODES
+    schema.upgrade(tree.office.database)
+    assert tree.pending == 0
