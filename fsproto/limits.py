@@ -79,6 +79,8 @@ MAX_ROTATE_PARTS = 64
 """Messages with what one key rotation renews in the owner's tree."""
 MAX_FETCH = 500
 """Files in one `fetch`."""
+MAX_TOKENS = 4096
+"""Tokens in one request for the entries of a folder; a server may refuse more."""
 MAX_LISTS = MAX_PATH_PARTS
 """Nodes in one request for member lists."""
 MAX_STATES = 1000

@@ -11,6 +11,7 @@ that cannot be renewed this way are left out; `Sharing.refresh` renews them afte
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -36,7 +37,7 @@ from fsproto.errors import (
     Unreachable,
 )
 from fsproto.keys.identity import Identity, VerifiedBundle
-from fsproto.limits import MAX_CONTROL, MAX_GENERATION, MAX_ROTATE_PARTS
+from fsproto.limits import MAX_CONTROL, MAX_GENERATION, MAX_ROTATE_PARTS, MAX_TOKENS
 from fsproto.messages.base import Done
 from fsproto.messages.files import Commit
 from fsproto.messages.keylog import RotatePart
@@ -173,6 +174,8 @@ class ShareRenewal:
         """Describe the next key of each share, and of each folder on the way to it."""
         bundles = self._bundles(own)
         revisions, renewed, size = [], {self._root.node}, 0
+        tokens = Counter[NodeId]()
+        """How many tokens are looked up in each folder."""
         for share in own.shares:  # by path, so that a share comes before those in it
             way = [share.found, *folders_above(share.found)][-2::-1]
             nodes = {one.keyed.node: one for one in way}
@@ -181,10 +184,13 @@ class ShareRenewal:
             if not (nodes.keys() & left_out) and not any(map(_is_used_up, some)):
                 revision = self._revision(share, bundles)
             more = sum(map(_size, some)) + _MEMBER_BYTES * (1 + len(share.roles))
-            if revision is None or size + more > _MOST_BYTES:
+            names = dict(map(_tokens, some))
+            many = any(tokens[one] + count > MAX_TOKENS for one, count in names.items())
+            if revision is None or size + more > _MOST_BYTES or many:
                 left_out.add(share.found.keyed.node)
                 continue
             size += more
+            tokens.update(names)
             for one in some:
                 self._changes.renew(one)
                 renewed.add(one.keyed.node)
@@ -270,6 +276,14 @@ class ShareRenewal:
 
 def _is_used_up(one: TreeNode) -> bool:
     return one.keyed.generation >= MAX_GENERATION
+
+
+def _tokens(one: TreeNode) -> tuple[NodeId, int]:
+    """Return a node's folder, and how many tokens its name has there, a new key included."""
+    above = one.above
+    if above is None:
+        return one.keyed.node, 0
+    return above.keyed.node, len(above.keyed.tokens(one.metadata.name)) + 1
 
 
 def _size(one: TreeNode) -> int:

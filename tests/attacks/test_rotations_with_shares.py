@@ -248,6 +248,19 @@ def test_keys_are_rotated_also_if_no_share_can_be_renewed_with_them(
     look(sharing, tmp_path / "devices")
 
 
+def test_shares_with_too_many_names_in_one_folder_are_renewed_after_the_rotation(
+    sharing: World, server: HostileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server refuses to look up so many; the other shares are in the rotation."""
+    monkeypatch.setattr(rotation, "MAX_TOKENS", 3)  # of the top: one name under two keys
+    server.lie = lie = AtRotations()
+    rotates(sharing.alice).succeeds()
+    (parts,) = lie.came
+    renewed = {stated_members(new.members).node for part in parts for new in part.members}
+    assert renewed == {sharing.alice.find("archive/old.txt").keyed.node}
+    look(sharing, tmp_path / "devices")
+
+
 class LeavesOut(Lie):
     """Takes nothing that a rotation renews; once the keys are new, it shows no shares."""
 

@@ -18,6 +18,7 @@ from fsd.store.repos import nodes
 from fsd.store.repos import tree_pages as rows
 from fsd.store.repos.nodes import StoredState
 from fsproto.errors import InternalError, RemoteProtocolError
+from fsproto.limits import MAX_TOKENS
 from fsproto.packing import unpack
 from fsproto.proofs.prefix_tree import PrefixTree
 from fsproto.sealed.folder import FolderState
@@ -29,9 +30,6 @@ MOST_BUILT = 256
 """Entries of a folder whose tree is not in pages."""
 _LEAST_IN_PAGES = MOST_BUILT // 2
 """Entries of a folder whose tree stays in pages, so that not each change moves it."""
-
-_MOST_TOKENS = 4096
-"""Names of a folder in pages in one request; the paths of each take about 6 KiB of memory."""
 
 
 class FolderTrees:
@@ -50,7 +48,8 @@ class FolderTrees:
         known = self._cache.get(*key)
         if known is not None and known.in_pages != (state.entries is not None):
             known = None
-        if state.entries is not None and len(wanted) > _MOST_TOKENS:
+        # Of a folder in pages, the paths of each name take about 6 KiB of memory.
+        if state.entries is not None and len(wanted) > MAX_TOKENS:
             raise RemoteProtocolError("The request names too much of one folder at once.")
         try:
             tree = _filled(db, key[0], known or _start(db, state), wanted)
