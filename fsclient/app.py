@@ -89,6 +89,16 @@ class App:
         """The folder that typed paths start from; None outside the shell."""
         return self.folder if self.is_shell else None
 
+    def shown(self, path: RemotePath) -> str:
+        """Return a remote path as it can be typed now: in the shell, from its current folder."""
+        base = self.base
+        if base is None or base == parse_path("/"):
+            return str(path)
+        below = path.parts[len(base.parts) :]
+        if path.owner == base.owner and path.parts == base.parts + below:
+            return str(RemotePath(None, below)) if below else "."
+        return str(path) if path.owner is not None or not path.parts else f"/{path}"
+
     @property
     def ui(self) -> Ui:
         """Return the output to the user, set up by the options."""

@@ -66,7 +66,7 @@ def command(
         [{"path": str(one.path), "size": one.size, "files": one.files} for one in usage],
         [
             f"{size:>{widths[0]}}  {count:>{widths[1]}} {'file ' if one.files == 1 else 'files'}"
-            f"  {one.path}"
+            f"  {app.shown(one.path)}"
             for one, size, count in zip(usage, sizes, counts, strict=True)
         ],
     )

@@ -90,7 +90,7 @@ def command(
         style = Style(long=long)
         found = style.sorted(found)
         data = [entry_data(tree, one, failures) for one in found] if app.ui.as_json else []
-    app.ui.result(data, style.lines(found, [str(one.path) for one in found]))
+    app.ui.result(data, style.lines(found, [app.shown(one.path) for one in found]))
     failures.raise_if_any()
 
 
@@ -116,7 +116,7 @@ def _find_removed(
         )
 
     found = [one for one in gone if fits(one.found) and is_near(one.found.path.parts)]
-    shown = [str(one.found.path) for one in found]
+    shown = [app.shown(one.found.path) for one in found]
     lines = removed_lines(found, shown) if long else shown
     app.ui.result([removed_data(one) for one in found], lines)
     failures.raise_if_any()

@@ -99,7 +99,7 @@ def command(
         elif is_terminal(sys.stdout) and any(_is_top(folder) for folder, _ in listings):
             sharers = who_shares(tree)
     headed = recursive or len(listings) > 1
-    app.ui.result(data, list(_lines(listings, order, shared, headed=headed)))
+    app.ui.result(data, list(_lines(app, listings, order, shared, headed=headed)))
     if sharers:
         app.ui.say(sharers)
     failures.raise_if_any()
@@ -120,13 +120,18 @@ def _folders(
 
 
 def _lines(
-    listings: list[Listing], order: Style, shared: dict[NodeId, list[str]], *, headed: bool
+    app: App,
+    listings: list[Listing],
+    order: Style,
+    shared: dict[NodeId, list[str]],
+    *,
+    headed: bool,
 ) -> Iterator[str]:
     for at, (folder, inside) in enumerate(listings):
         if folder is None:
-            paths = [str(one.path) for one in inside.nodes]
+            paths = [app.shown(one.path) for one in inside.nodes]
             yield from order.lines(inside.nodes, paths, shared)
             continue
         if headed:
-            yield from [""] * bool(at) + [f"{folder.path}:"]
+            yield from [""] * bool(at) + [f"{app.shown(folder.path)}:"]
         yield from order.lines(order.sorted(inside.nodes), shared=shared)

@@ -40,7 +40,7 @@ def command(
                 for folder, inside in walk(tree, top, failures, max_depth):
                     kept = (one for one in inside.nodes if one.is_folder or not folders_only)
                     below[folder.path] = style.sorted(kept)
-            rows = list(_rows(top, below))
+            rows = list(_rows(top, app.shown(top.path), below))
             nodes = [node for node, _ in rows]
             if app.ui.as_json:
                 data += [entry_data(tree, one, failures) for one in nodes]
@@ -49,9 +49,9 @@ def command(
     failures.raise_if_any()
 
 
-def _rows(top: TreeNode, below: Below) -> Iterator[tuple[TreeNode, str]]:
+def _rows(top: TreeNode, shown: str, below: Below) -> Iterator[tuple[TreeNode, str]]:
     """Yield each node with its name, drawn as a branch; without recursion, as trees are deep."""
-    yield top, str(top.path)
+    yield top, shown
     waiting = [("", iter(below.get(top.path, ())), len(below.get(top.path, ())))]
     while waiting:
         margin, nodes, left = waiting.pop()

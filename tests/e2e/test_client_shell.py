@@ -72,8 +72,21 @@ def test_paths_are_taken_from_the_current_remote_folder(client, room):
         "ls", "rm b", "cd", "pwd", f"ls {room}",
     ).ok()  # fmt: skip
     assert done.text.splitlines() == [
-        room, "a", "two words/", "xy", f"{room}/a", "", f"{room}/two words:", "x y", "a", "b",
+        room, "a", "two words/", "xy", f"/{room}/a", "", ".:", "x y", "a", "b",
         "two words/", "/", "a", "two words/",
+    ]  # fmt: skip
+
+
+def test_listings_show_paths_that_can_be_typed_in_the_current_folder(client, room):
+    done = client.script(
+        f"cd {room}", "ls *", "find . --name x*", "du -s *", "tree 'two words'",
+        "cd 'two words'", "find . --name x*", "find .. --name a", "du", "ls -d . ..",
+    ).ok()  # fmt: skip
+    assert done.text.splitlines() == [
+        "a", "", "two words:", "x y",
+        "two words/x y", "1  1 file   a", "3  1 file   two words",
+        "two words/", "└── x y",
+        "x y", f"/{room}/a", "3  1 file   .", f"/{room}/", "./",
     ]  # fmt: skip
 
 
