@@ -18,7 +18,6 @@ from fsd.cluster.registry import BEAT_S
 from fsd.factory import open_server, server_keys
 from fsd.home.host_keys import HostKeys
 from fsd.listeners import Kind, Listeners, Sockets, address_of
-from fsd.malloc import return_freed_memory
 from fsd.parts import Parts
 from fsd.services.files.quotas import RENEW_S
 from fsd.settings.reload import compare
@@ -27,6 +26,7 @@ from fsd.supervisor import Ready, Supervisor, Worker
 from fsd.systemd.notify import READY, STOPPING, notify, reloading
 from fsd.worker_share import Share, SharedCounts, worker_count
 from fskit.descriptors import raise_limit
+from fskit.malloc import return_freed_memory
 from fsproto import crypto
 from fsproto.errors import FsError, IntegrityError
 from fsproto.link import Address

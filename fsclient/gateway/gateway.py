@@ -19,6 +19,7 @@ from fsclient.gateway.session_pool import SessionFactory, SessionPool
 from fsclient.gateway.staging import sweep
 from fsclient.profile_errors import profile_errors
 from fskit.descriptors import raise_limit
+from fskit.malloc import return_freed_memory
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ def running(
     not overwrite the configuration files of another gateway of the same profile.
     """
     with app.in_use():
+        return_freed_memory()  # each client has its own threads, and a heap for each would stay
         raise_limit()  # a file that is being written may need one, and each client one
         listener = listen(address, allow_remote=allow_remote)
         try:

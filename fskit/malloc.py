@@ -1,4 +1,4 @@
-"""The C library's allocator: memory that fsd no longer uses goes back to the system."""
+"""The C library's allocator: memory that a program no longer uses goes back to the system."""
 
 from __future__ import annotations
 
