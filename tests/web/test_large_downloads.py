@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 COMPLETE = "is complete. Every part was checked."
 SIZE = 300_000_000
 MOST_MIB = 180
-"""A page that holds the file takes 286 MiB or more. One that writes it to the disk takes the
-segments that are under way, and those that the worker has written and its garbage collector has not
-freed yet: 114 MiB when this was measured."""
+"""A page that holds the file takes 286 MiB or more. One that writes it to the disk takes what is
+under way, and the segments that the worker has written and its garbage collector has not freed yet:
+114 MiB when this was measured."""
 PATIENCE_S = 300.0
 
 
