@@ -48,12 +48,12 @@ from fsd.services.files.removal import (
 )
 from fsd.services.files.shares import folder_for
 from fsd.services.files.tree_cache import FolderTree
+from fsd.services.files.writing import write_nodes
 from fsd.services.paging import stored
-from fsd.store.engine import Database, DatabaseError, note_change
+from fsd.store.engine import Database, DatabaseError
 from fsd.store.repos import blobs as blob_rows
 from fsd.store.repos import (
     lineages,
-    links,
     nodes,
     pending_removals,
     quotas,
@@ -63,7 +63,7 @@ from fsd.store.repos import (
 )
 from fsd.store.repos.nodes import StoredNode, StoredState
 from fsd.store.repos.quotas import HeldQuota
-from fsd.store.repos.versions import MAX_CHAIN, Departure
+from fsd.store.repos.versions import Departure
 from fsproto.errors import (
     ConflictError,
     NotAllowedError,
@@ -80,7 +80,6 @@ from fsproto.messages.files import (
     Stale,
 )
 from fsproto.messages.history import Lineal
-from fsproto.sealed.manifest import NodeKind
 from fsproto.types import Hash, NodeId, Token
 
 _MOVE_WITHIN_S = 1.0
@@ -276,7 +275,7 @@ class FileService:
         nodes.unplace(db, [*gone_from, *moved])
         take_contents(db, who, owner_id, change, before, now_ms=self._now_ms())
         lineages.keep(db, Lineal.STATE, [row[:3] for row in current.values()])
-        gone = self._write(db, owner_id, change, before, quota)
+        gone = write_nodes(db, owner_id, change, before, quota, keep=self._keeping.keep_versions)
         added: dict[str, int] = {}
         for new_list in change.lists.values():
             most = self._room.policy.shares_with_one
@@ -348,54 +347,6 @@ class FileService:
         if not keeps:
             versions.doom(db, list(gone_from))
         return []
-
-    def _write(
-        self,
-        db: Db,
-        owner_id: int,
-        change: VerifiedCommit,
-        before: dict[bytes, StoredNode],
-        quota: HeldQuota | None,
-    ) -> list[str]:
-        """Store manifests and states; return the places of blobs no longer kept."""
-        keep = self._keeping.keep_versions
-        replaced: list[tuple[bytes, bytes, int]] = []
-        for node, manifest in change.manifests.items():
-            row, content = before.get(node), manifest.body.content
-            if row is not None and row.blob and (content is None or row.blob != content.root):
-                replaced.append((node, row.blob, manifest.body.version))
-        manifests = change.manifests.values()
-        nodes.insert_all(db, owner_id, [m for m in manifests if m.body.node not in before])
-        changed = [m for m in manifests if m.body.node in before]
-        forget = [m.body.node for m in changed if not keep and m.body.kind is NodeKind.FILE]
-        # The last manifest under each key of a folder stays: if a member replaces the keys by
-        # false ones, only it leads to what is in the folder.
-        same_key = [
-            (m.body.node, m.body.version - 1)
-            for m in changed
-            if m.body.kind is NodeKind.FOLDER
-            and m.body.generation == before[m.body.node].generation
-        ]
-        rows = (before[manifest.body.node] for manifest in changed)
-        older = [(row.id, row.version, row.manifest_hash) for row in rows]
-        lineages.keep(db, Lineal.MANIFEST, older)
-        nodes.replace_all(db, changed, forget=forget, forget_versions=same_key)
-        number = quotas.next_change(quota)
-        if quota is not None:
-            note_change(db, quota.user_id)
-        nodes.put_states(db, list(change.states.values()), owner_id, number)
-        if not keep:
-            linked = links.linked(db, [root for _, root, _ in replaced])
-            versions.keep_older(db, [one for one in replaced if one[1] in linked])
-            return blob_rows.drop(db, [root for _, root, _ in replaced if root not in linked])
-        versions.keep_older(db, replaced)
-        newest: dict[bytes, int] = {node: until for node, _, until in replaced}
-        newest |= {
-            m.body.node: m.body.version
-            for m in changed
-            if m.body.version > MAX_CHAIN and m.body.kind is NodeKind.FILE
-        }
-        return versions.trim(db, newest, keep)
 
     def _check_renewed_lists(
         self, db: Db, change: VerifiedCommit, before: dict[bytes, StoredNode]
