@@ -40,16 +40,16 @@ class LocalChanges:
 
     def _run(self) -> None:
         try:
-            is_first = True
+            before = self._identity()  # the first sync comes without a report
             while not self._stop.is_set():
                 watched = self._identity()
+                if watched != before:  # it is gone, or another one now, such as a mounted disk
+                    self._news.note()
+                before = watched
                 if watched is None:
                     self._stop.wait(_LOOK_EVERY_MS / 1000)
-                    continue
-                if not is_first:  # the folder is another one now, such as a mounted disk
-                    self._news.note()
-                is_first = False
-                self._watch(watched)
+                else:
+                    self._watch(watched)
         except (OSError, RuntimeError) as error:
             self._failed(str(error))
 
