@@ -27,25 +27,25 @@ const [text, toDisk, done] = arguments;
   const { signal } = new AbortController();
   const api = new LinkApi(base, keys);
   const started = performance.now();
-  const { files: [file] } = await openDescription(keys, await api.description(signal));
+  const { files: [linked] } = await openDescription(keys, await api.description(signal));
   await api.start(signal);
-  let size = 0;
+  let size = 0, file = null;
   if (toDisk) {
-    const folder = await navigator.storage.getDirectory();
-    const handle = await folder.getFileHandle("download", { create: true });
-    const stream = await handle.createWritable();
-    for await (const plaintext of api.content(file, signal)) {
-      await stream.write(plaintext);
+    const { PrivateFile } = await import("/page/private.js");
+    file = await PrivateFile.open("download");
+    for await (const plaintext of api.content(linked, signal)) {
+      const at = size;
       size += plaintext.length;
+      await file.write(at, plaintext);
     }
-    await stream.close();
+    await file.close();
   } else {
     const parts = [];
-    for await (const plaintext of api.content(file, signal)) parts.push(plaintext);
+    for await (const plaintext of api.content(linked, signal)) parts.push(plaintext);
     size = new Blob(parts).size;
   }
   const seconds = (performance.now() - started) / 1000;
-  if (toDisk) await (await navigator.storage.getDirectory()).removeEntry("download");
+  await file?.remove();
   done({ seconds, size });
 })().catch((error) => done({ error: String(error) }));
 """
@@ -60,7 +60,8 @@ class Chromium:
     def download(self, url: str, size: int, *, to_disk: bool) -> Sample:
         """Open a link and verify its file of some bytes; keep it in memory, or on the disk.
 
-        The disk is the private file system of the page, which browsers use without a file picker.
+        The disk is the private file system of the page, which browsers use without a file picker,
+        written by a worker as the page does.
         """
         found = self._driver.execute_async_script(_DOWNLOAD, url, to_disk)
         if found.get("size") != size:
