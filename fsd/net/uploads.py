@@ -51,7 +51,10 @@ class Uploads:
         except DatabaseAwayError:
             raise  # the connection ends, and the upload can be resumed
         except FsError as error:
-            upload.fail()
+            try:
+                upload.fail()
+            except FsError as failed:  # its lease ends soon, and the janitor deletes the rest
+                log.warning("a failed upload was not deleted: %s", failed.sentence)
             return error
         return None
 

@@ -295,13 +295,15 @@ class StagedUploads:
         """Discard an upload; harmless if it has ended."""
         with blob.lock:
             was_over, blob.over = blob.over, True
-            if not was_over:
-                blob.stream.close()
-                if blob.key is None:
-                    self._give_up(blob)
-                else:
-                    self._end(blob.key)
-        self._leave(blob)
+            try:
+                if not was_over:
+                    blob.stream.close()
+                    if blob.key is None:
+                        self._give_up(blob)
+                    else:
+                        self._end(blob.key)
+            finally:
+                self._leave(blob)
         if blob.space is not None and not was_over:
             blob.space.let_go()
 
@@ -372,12 +374,22 @@ class StagedUploads:
 
     def _end(self, key: UploadKey) -> None:
         """Delete an upload, unless another connection has taken it over."""
+        try:
+            mine = self._end_row(key)
+        except OutOfSpaceError:
+            with self._database.write() as db:  # a full disk has no room for the change before this
+                if rows.is_held(db, key):
+                    self._store.abort([key.place])
+            mine = self._end_row(key)
+        if mine:
+            self._store.abort([key.place])
+
+    def _end_row(self, key: UploadKey) -> bool:
         with self._database.write() as db:
             mine = rows.end(db, key)
             if mine:
                 rows.doom(db, [key.place])
-        if mine:
-            self._store.abort([key.place])
+        return mine
 
     # --- what this process receives
 

@@ -133,6 +133,15 @@ def cut(db: Db, key: UploadKey, parts: Sequence[RecordedPart]) -> bool:
     return True
 
 
+def is_held(db: Db, key: UploadKey) -> bool:
+    """Return whether no other connection has taken an upload over; none does in this transaction.
+
+    Unlike a change, it needs no space on the disk.
+    """
+    held = select(Upload.place).where(Upload.place == key.place, Upload.epoch == key.epoch)
+    return db.scalar(held.with_for_update()) is not None
+
+
 def let_go(db: Db, key: UploadKey) -> bool:
     """End the lease of an upload that was interrupted; False if another connection has it."""
     ended = update(Upload).where(Upload.place == key.place, Upload.epoch == key.epoch)
