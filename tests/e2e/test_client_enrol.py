@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -206,11 +207,14 @@ def closing_port() -> Iterator[int]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            with listener.accept()[0] as peer:
-                peer.recv(1)
+            with contextlib.suppress(OSError):  # the listener was closed
+                while True:
+                    with listener.accept()[0] as peer:
+                        peer.recv(1)
 
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
