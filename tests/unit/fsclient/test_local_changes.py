@@ -15,7 +15,8 @@ WITHIN_S = 60.0
 @pytest.fixture
 def watched(tmp_path):
     """A folder, the news about it, and the thread that watches it."""
-    top, news, failures = tmp_path / "top", News(), []
+    top, news = tmp_path / "top", News()
+    failures: list[str] = []
     top.mkdir()
     changes = LocalChanges(top, Filters(), news, failures.append)
     changes.start()
