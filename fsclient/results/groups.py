@@ -33,8 +33,8 @@ TOTALS: Fields = {
     "actions[].action": "one word",
     "actions[].path": "the path",
     "actions[].size": "bytes, or null",
-    "actions[].side": "with `sync --two-way`, the side that changes: `local` or `remote`; "
-    "else null",
+    "actions[].side": "with `sync --two-way` only: the side that changes, `local`, `remote` "
+    "or null",
 }
 LEFT_OUT: Fields = {"left_out": "local paths that were left out, for example symbolic links"}
 TRANSFER = TOTALS | LEFT_OUT | FAILED

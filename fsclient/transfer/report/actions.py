@@ -45,9 +45,8 @@ class Actions:
         words = action.replace("-", " ")
         size_in_words = size_text(size) if size is not None and size >= 0 else ""
         if self.dry_run and self._ui.as_json:
-            of_both = side if self.as_table else None
-            found = {"action": action, "path": str(path), "size": size, "side": of_both}
-            self._data.append(found)
+            found = {"action": action, "path": str(path), "size": size}
+            self._data.append(found | {"side": side} if self.as_table else found)
             return
         if self.dry_run and self.as_table:
             self._rows.append((words, side or "", size_in_words, for_terminal(str(path))))

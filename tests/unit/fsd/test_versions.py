@@ -94,7 +94,7 @@ def test_manifests_around_one_content_count_as_one(office, clock):
 @pytest.mark.one_database
 def test_a_file_that_is_only_renamed_again_and_again_has_an_end_too(office, clock, monkeypatch):
     monkeypatch.setattr(queries, "MAX_CHAIN", 4)
-    monkeypatch.setattr("fsd.services.files.commits.MAX_CHAIN", 4)
+    monkeypatch.setattr("fsd.services.files.writing.MAX_CHAIN", 4)
     alice = writer(office, clock, KeepPolicy())
     first = alice.write("f", b"one")
     alice.write("f", b"two")
