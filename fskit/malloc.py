@@ -15,9 +15,13 @@ _ARENAS = 2
 freed in it."""
 
 
-def return_freed_memory() -> None:
-    """Set glibc's options (mallopt(3)); other C libraries stay as they are."""
+def return_freed_memory(*, large_at_once: bool = True) -> None:
+    """Set glibc's options (mallopt(3)); other C libraries stay as they are.
+
+    Without `large_at_once`, glibc keeps large blocks, so that the next ones cost less time.
+    """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_MMAP_THRESHOLD, _LARGE)
+        if large_at_once:
+            mallopt(_MMAP_THRESHOLD, _LARGE)
         mallopt(_ARENA_MAX, _ARENAS)
