@@ -47,7 +47,7 @@ def running(
     not overwrite the configuration files of another gateway of the same profile.
     """
     with app.in_use():
-        return_freed_memory()  # each client has its own threads, and a heap for each would stay
+        return_freed_memory(large_at_once=False)  # else a heap for each thread stays
         raise_limit()  # a file that is being written may need one, and each client one
         listener = listen(address, allow_remote=allow_remote)
         try:
