@@ -108,7 +108,7 @@ class Growth:
 
     @contextmanager
     def _putting(self, name: str) -> Iterator[None]:
-        """Put a small file again and again meanwhile, and add a step for the slowest time."""
+        """Put a small file repeatedly during a block; add a step for the slowest put."""
         slowest, over = [0.0], threading.Event()
         putting = threading.Thread(target=self._put_again, args=(over, slowest))
         putting.start()

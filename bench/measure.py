@@ -193,7 +193,7 @@ def rounds(count: int, turns: Sequence[Callable[[], None]], tell: Callable[[int]
 
 
 def cpu_s(pid: int | None) -> float:
-    """Return the CPU time of a process and of all its children; 0 where that is unknown."""
+    """Return the CPU time of a process and its children; 0 if it is unknown."""
     if pid is None:
         return 0.0
     try:

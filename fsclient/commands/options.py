@@ -48,9 +48,9 @@ class Choices:
     bandwidth: Bandwidth | None = None
     """The limit of `--bwlimit`."""
 
-    def actions(self, ui: Ui) -> Actions:
-        """Return the reporter of actions."""
-        return Actions(ui, dry_run=self.dry_run, verbose=self.verbose)
+    def actions(self, ui: Ui, *, both_sides: bool = False) -> Actions:
+        """Return the reporter of actions; `both_sides`: they may change either side."""
+        return Actions(ui, dry_run=self.dry_run, verbose=self.verbose, both_sides=both_sides)
 
     def tell(
         self, ui: Ui, progress: Progress, actions: Actions, failures: Failures, where: str

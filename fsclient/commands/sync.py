@@ -159,9 +159,9 @@ class _Job:
         self.failures = Failures(app.ui, known or ())
         self.folder: NodeId | None = None
         """The remote folder, after a complete sync."""
-        self._actions = self._choices.actions(app.ui)
         self._trash = Trash(app.profile.trash)
         two_way = given["two_way"]
+        self._actions = self._choices.actions(app.ui, both_sides=two_way)
         clash = ("down", "delete", "checksum", "force") if two_way else ("conflict", "max_delete")
         for name in clash:
             if given[name]:

@@ -34,7 +34,7 @@ def local_copy(one: Difference, place: RemotePath, local: Path) -> Path | None:
 def put_back(app: App, copies: Iterable[tuple[Path, RemotePath]]) -> None:
     """Put each local file or folder to its remote path; unchanged files are skipped.
 
-    Raises the error of the first one that fails, when the others are done.
+    A failure does not stop the others; the first one is raised at the end.
     """
     failures = Failures(app.ui)
     with app.transfer() as session, Progress(app.ui, "put", "put") as progress:

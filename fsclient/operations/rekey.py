@@ -69,8 +69,8 @@ class Rekey:
             now = self._tree.find(folder.path)
             if now.keyed.node != folder.keyed.node:
                 raise _moved(folder)
-            # A folder that is due itself, or that another person renews, has taken a key with the
-            # first commit: then what was not due is due now.
+            # If the folder was due itself, or another person renews it, it has a new key now. Then
+            # more of its entries are due.
             folder, contents = now, self._tree.children(now)
         else:
             raise ConflictError(f"'{folder.path}' is given new keys by another command, too.")

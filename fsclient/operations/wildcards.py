@@ -65,8 +65,8 @@ def expanded(tree: Tree, paths: Iterable[RemotePath], failures: Failures) -> lis
 def found_at(tree: Tree, paths: Sequence[RemotePath], failures: Failures) -> list[TreeNode]:
     """Return the nodes at some paths and at what their patterns match, none twice.
 
-    Of several paths, one that leads to nothing, or does not verify, is noted as a failure; a single
-    path raises the error.
+    A path that does not exist or does not verify is noted as a failure if there are several; the
+    error of a single path is raised.
     """
     found: dict[RemotePath, TreeNode] = {}
     for path in paths:

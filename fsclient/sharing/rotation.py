@@ -60,12 +60,12 @@ _MEMBER_BYTES = 2000
 class RotationWithShares:
     """A rotation of the session's keys, with what it renews.
 
-    All that takes long is done when it is made, so that a one-time password that is asked for after
-    that does not expire meanwhile.
+    Its constructor does all slow work. The one-time password is asked for after that, so that it
+    does not expire.
     """
 
     def __init__(self, warn: Callable[[str], None], session: Session, new: Identity) -> None:
-        """Look at the shares, sign what is renewed, and send it.
+        """Look at the shares, sign what is renewed, and upload it.
 
         `warn` is called with a sentence about members whose keys are unusable.
         """
@@ -92,7 +92,7 @@ class RotationWithShares:
         register(self._session, self._new, code)
 
     def _prepared(self) -> ShareRenewal | None:
-        """Return a renewal that was sent but not made; None if the keys are registered alone."""
+        """Return a renewal that is uploaded; None if the keys are registered without any."""
         while self._left:
             self._left -= 1
             try:
@@ -111,7 +111,7 @@ class RotationWithShares:
         return None
 
     def _is_sent(self, renewal: ShareRenewal, code: str) -> bool:
-        """Have the server make a renewal; return False if it must be prepared again."""
+        """Complete a renewal; return False if it must be prepared again."""
         for attempt in range(_SIGNED):
             try:
                 renewal.send(code)
@@ -202,7 +202,7 @@ class ShareRenewal:
         return revisions
 
     def _bundles(self, own: OwnShares) -> dict[str, VerifiedBundle]:
-        """Return the keys of all members, each asked for once."""
+        """Return the keys of all members, in one question for all shares."""
         members = {user for share in own.shares for user in share.roles}
         people, ask = self._session.people, self._session.context.questions
         return people.bundles(ask, sorted(members), lambda *_: None)
@@ -231,7 +231,10 @@ class ShareRenewal:
         }
 
     def upload(self) -> None:
-        """Sign everything on top of the present folders, and send it; the server makes it later."""
+        """Sign everything on top of the present folders, and upload it; `send` completes it."""
+        self._uploaded = self._upload()
+
+    def _upload(self) -> tuple[Draft, SignedCommit, RenewedRoot]:
         mark, link = self._tree.context.memory.mark(), self._session.connection
         root = self._renewed_root()
         top = FolderView(root.state, self._views[self._root.node].tree, {})
@@ -242,20 +245,16 @@ class ShareRenewal:
         except BaseException:
             draft.put_places_back()
             raise
-        self._uploaded = draft, signed, root
+        return draft, signed, root
 
     def send(self, code: str) -> None:
-        """Have the server make what was sent, together with the new keys; remember it as seen.
+        """Have the server store what was uploaded with the new keys; remember it as seen.
 
         `ConflictError` if anything of it has changed; then nothing was registered, and the code
-        was not used. After an error, the server has nothing of it, and `send` sends it again.
+        was not used. After an error, the server has nothing of it, and `send` uploads it again.
         """
-        if self._uploaded is None:
-            self.upload()
-        uploaded, self._uploaded = self._uploaded, None
-        if uploaded is None:
-            raise AssertionError("it was uploaded")
-        draft, signed, root = uploaded
+        draft, signed, root = self._uploaded or self._upload()
+        self._uploaded = None
         try:
             send_rotation(self._session, self._new, root, code)
         except BaseException:

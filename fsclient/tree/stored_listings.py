@@ -1,8 +1,8 @@
 """Verified listings of large folders, stored in the profile and sealed.
 
-To verify and open the entries of a folder takes most of the time of a listing. A listing that was
-verified holds for as long as the folder keeps its state, and the server is asked for that state
-each time. So a command that only lists reads the entries from here while the state is the same.
+Most of the time of a listing is needed to verify and open the entries. A verified listing is valid
+until the folder has another state. So a command that only lists asks the server for the state, and
+if it is the same, reads the entries from here.
 
 `listings/NODE` in the profile, one file for each folder:
 
@@ -42,7 +42,7 @@ FEWEST = 50
 _MOST_BYTES = 32 << 20
 """The largest file."""
 _ALL_BYTES = 128 << 20
-"""All files together; the ones that were not used for the longest time are deleted first."""
+"""The most for all files; the least recently used ones are deleted first."""
 _MARK = struct.Struct(">Q")
 _NAMES_SINCE = struct.Struct(">I")
 _NONCE = crypto.NONCE_SIZE
@@ -84,10 +84,10 @@ class StoredListings:
         self._folder = folder
         self._aead = crypto.Aead(crypto.hkdf(seed, salt=b"", info=labels.LISTING))
         self._is_checked = False
-        """Whether the size of all files together was checked."""
+        """Whether the total size of the files was checked."""
 
     def has(self, folder: NodeId) -> bool:
-        """Return whether any listing of a folder is stored, of whatever state."""
+        """Return whether any listing of a folder is stored, of any state."""
         return self._path(folder).exists()
 
     def load(self, folder: TreeNode, state: VerifiedState) -> StoredListing | None:
@@ -149,7 +149,7 @@ class StoredListings:
         return self._aead.open(bytes(sealed[:_NONCE]), sealed[_NONCE:], binding)
 
     def _make_room(self) -> None:
-        """Delete the files that were not used for the longest time, above the limit."""
+        """Delete the least recently used files if there are more bytes than permitted."""
         if self._is_checked:
             return
         self._is_checked = True

@@ -266,7 +266,7 @@ class AuthorRules:
     def _is_not_renewed(self, way: list[NodeId], signed: FolderState | Manifest) -> bool:
         """Return whether the owner may have to renew this share after a rotation of the keys.
 
-        The list is then still the one that the owner has signed with this key, which has ended.
+        If so, the newest list of the share is signed with the same ended key.
         """
         if way[-1] == self._own_root or signed.author != self.places[way[0]].owner:
             return False

@@ -107,7 +107,7 @@ class _Buffers:
     """Segment buffers of one turn; one thread takes them, any thread gives them back."""
 
     def __init__(self, spares: SpareBuffers) -> None:
-        """Take the free buffers of all connections."""
+        """Take the buffers that all connections share."""
         self._spares = spares
         self._free: SimpleQueue[bytearray] = SimpleQueue()
         self._made = 0
@@ -195,7 +195,7 @@ class SegmentSender:
         download: BlobDownload,
         buffers: SpareBuffers,
     ) -> None:
-        """Take the transport, the download, and the free buffers of all connections."""
+        """Take the transport, the download, and the buffers that all connections share."""
         self._buffers = buffers
         self._line = line
         self._connection = connection

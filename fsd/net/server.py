@@ -193,7 +193,7 @@ class NativeServer:
         return Connection(handshake, self._buffers)
 
     def free_buffers(self) -> None:
-        """Free the memory for segments that was not used since the last call."""
+        """Free the buffers that no connection has used since the last call."""
         self._buffers.trim()
 
     def _came_in(self, sock: socket.socket, address: str) -> None:

@@ -19,7 +19,10 @@ _HEADINGS = ("ACTION", "SIDE", "SIZE", "PATH")
 class Actions:
     """The actions of one command."""
 
-    def __init__(self, ui: Ui, *, dry_run: bool = False, verbose: bool = False) -> None:
+    def __init__(
+        self, ui: Ui, *, dry_run: bool = False, verbose: bool = False, both_sides: bool = False
+    ) -> None:
+        """`both_sides`: either side may change, and a dry run prints a table that names it."""
         self._ui = ui
         self._verbose = verbose
         self._counts: Counter[str] = Counter()
@@ -27,8 +30,7 @@ class Actions:
         self._sparse: list[str] = []
         self.dry_run = dry_run
         """If set, callers only note their actions and do not perform them."""
-        self.as_table = False
-        """Whether a dry run prints its actions as a table, at the end."""
+        self._both_sides = both_sides
         self._rows: list[tuple[str, str, str, str]] = []
         self.excluded = 0
 
@@ -46,9 +48,9 @@ class Actions:
         size_in_words = size_text(size) if size is not None and size >= 0 else ""
         if self.dry_run and self._ui.as_json:
             found = {"action": action, "path": str(path), "size": size}
-            self._data.append(found | {"side": side} if self.as_table else found)
+            self._data.append(found | {"side": side} if self._both_sides else found)
             return
-        if self.dry_run and self.as_table:
+        if self.dry_run and self._both_sides:
             self._rows.append((words, side or "", size_in_words, for_terminal(str(path))))
             return
         line = f"{words} {path}"

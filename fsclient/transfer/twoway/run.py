@@ -59,7 +59,6 @@ class TwoWaySync:
         self._compare = ContentComparer(task.session)
         now = time.strftime("%Y-%m-%d %H.%M")
         self._mark = f"conflict {now} {task.session.identity.user}"
-        task.actions.as_table = True
         self._told: set[str] = set()
         self._stay: set[str] = set()
         """What cannot be moved here, by its path: it is copied and removed."""

@@ -50,9 +50,14 @@ class Foreseen:
     after: Change
 
     def holds(self, tops: Collection[bytes], quota: HeldQuota | None) -> bool:
-        """Return whether nothing has changed since; `quota` is the locked row of the tree."""
+        """Return whether it can be used for these nodes; `quota` is the locked row of the tree.
+
+        Of a large removal only the tops must be the same: what is below them is looked for again.
+        """
+        if self.removed.tops != frozenset(tops):
+            return False
         same = quota is not None and self.after == Change(quota.user_id, quota.changes)
-        return same and self.removed.tops == frozenset(tops)
+        return same or self.removed.is_large
 
 
 @dataclass(frozen=True)
@@ -91,11 +96,7 @@ def removes(
     db: Db, gone_from: Collection[bytes], foreseen: Foreseen | None, quota: HeldQuota | None
 ) -> Removes:
     """Return what a commit removes; what was foreseen may be outdated."""
-    known = foreseen is not None and foreseen.removed.tops == frozenset(gone_from)
-    # Of a large removal only the tops must be exact: what is below them is looked for again.
-    if foreseen is None or not known:
-        found = removed(db, gone_from)
-    elif foreseen.removed.is_large or foreseen.holds(gone_from, quota):
+    if foreseen is not None and foreseen.holds(gone_from, quota):
         found = foreseen.removed
     else:
         found = removed(db, gone_from)
