@@ -13,8 +13,8 @@ from fsd.services.files.commits import FileService
 from fsd.services.files.history import HistoryService
 from fsd.services.files.key_log import KeyLogService
 from fsd.services.files.shares import ShareService
+from fsd.services.files.staged_upload import FinishedUpload, StagedUpload
 from fsd.services.files.transfers import TransferService
-from fsd.services.files.uploads import FinishedUpload, StagedUpload
 from fsd.services.links.owner import LinkService
 from fsd.services.login.codes import CodeUsed
 from fsd.services.login.login import LoginService

@@ -16,7 +16,8 @@ from fsd.blobs.places import Places
 from fsd.policies import UploadLimits
 from fsd.principal import Principal
 from fsd.services.files.quotas import Quotas, UploadSpace
-from fsd.services.files.uploads import FinishedUpload, StagedUpload, StagedUploads
+from fsd.services.files.staged_upload import FinishedUpload, StagedUpload
+from fsd.services.files.uploads import StagedUploads
 from fsd.services.paging import parts
 from fsd.store.engine import Database
 from fsd.store.repos import blobs as blob_rows

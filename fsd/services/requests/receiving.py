@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from fsd.services.files.uploads import StagedUpload, StagedUploads
+from fsd.services.files.staged_upload import StagedUpload
+from fsd.services.files.uploads import StagedUploads
 from fsd.store.repos import requests as rows
 from fsd.store.request_models import RequestFile
 from fsproto.types import DropId, RequestId, Salt

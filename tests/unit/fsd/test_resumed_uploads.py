@@ -7,8 +7,8 @@ import pytest
 from fsd.blobs.janitor import STAGED_S, Janitor
 from fsd.policies import UploadLimits
 from fsd.principal import Principal
+from fsd.services.files.staged_upload import PART_S, FinishedUpload, StagedUpload
 from fsd.services.files.transfers import TransferService
-from fsd.services.files.uploads import PART_S, FinishedUpload, StagedUpload
 from fsproto.errors import ConflictError, IntegrityError, OutOfSpaceError, RemoteProtocolError
 from fsproto.limits import SEGMENT_SIZE
 from fsproto.messages.files import Kept

@@ -6,9 +6,9 @@ import pytest
 
 from fsd.blobs.janitor import STAGED_S, Janitor
 from fsd.principal import Principal
-from fsd.services.files import uploads
+from fsd.services.files import staged_upload, uploads
+from fsd.services.files.staged_upload import PART_S, StagedUpload
 from fsd.services.files.transfers import TransferService
-from fsd.services.files.uploads import PART_S, StagedUpload
 from fsd.store.repos import uploads as rows
 from fsproto.errors import ConflictError
 from fsproto.limits import SEGMENT_SIZE
@@ -124,8 +124,8 @@ def test_what_a_frozen_server_had_not_recorded_is_deleted_a_day_after_it_wakes(
 def test_a_killed_server_loses_no_segment_that_is_in_a_part(
     office: Services, alice: Principal, other: TransferService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "PART_BYTES", SEGMENT_SIZE)
-    monkeypatch.setattr(uploads, "PART_S", 10_000)
+    monkeypatch.setattr(staged_upload, "PART_BYTES", SEGMENT_SIZE)
+    monkeypatch.setattr(staged_upload, "PART_S", 10_000)
     started(office.transfers, alice, 3)
     new = resumed(other, alice, 3)
     add(new, 3)
@@ -136,7 +136,7 @@ def test_a_killed_server_loses_no_segment_that_is_in_a_part(
 def test_damaged_parts_are_sent_again_and_the_parts_before_them_are_not(
     office: Services, alice: Principal, other: TransferService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "PART_BYTES", SEGMENT_SIZE)
+    monkeypatch.setattr(staged_upload, "PART_BYTES", SEGMENT_SIZE)
     office.transfers.suspend(started(office.transfers, alice, 3))
     (path,) = office.staged()
     with path.open("r+b") as file:
